@@ -1,0 +1,58 @@
+"""Shows what is in a data set: a picture, and a table of the classes."""
+
+import numpy as np
+from etils import epath
+from PIL import Image
+from PIL import ImageDraw
+from PIL import ImageFont
+
+from beam_pipelines import verification
+
+_SAMPLES = 10
+_GAP = 2
+_LABEL_WIDTH = 220
+_LABEL_LENGTH = 30
+_FONT_SIZE = 13
+_ROWS = 50
+
+
+def write(result: verification.Result, path: str) -> None:
+  """Writes a PNG with a row of images for each class, up to 50 in a column."""
+  shapes = [images[0].shape for images in result.samples.values() if images]
+  if not shapes:
+    return
+  cell_height, cell_width = (side + _GAP for side in shapes[0][:2])
+  column_width = _LABEL_WIDTH + _SAMPLES * cell_width + 10 * _GAP
+  columns = -(-len(result.class_names) // _ROWS)
+  rows = min(len(result.class_names), _ROWS)
+  sheet = Image.new(
+    'RGB', (columns * column_width, rows * cell_height), 'white'
+  )
+  draw = ImageDraw.Draw(sheet)
+  font = ImageFont.load_default(_FONT_SIZE)
+  for label, name in enumerate(result.class_names):
+    column, row = divmod(label, _ROWS)
+    left, top = column * column_width, row * cell_height
+    if len(name) > _LABEL_LENGTH:
+      name = name[: _LABEL_LENGTH - 1] + '…'
+    middle = top + cell_height // 2
+    draw.text(
+      (left + _GAP, middle), f'{label}  {name}', 'black', font, anchor='lm'
+    )
+    for i, image in enumerate(result.samples.get(label, ())):
+      x = left + _LABEL_WIDTH + i * cell_width
+      sheet.paste(Image.fromarray(np.asarray(image)), (x, top))
+  with epath.Path(path).open('wb') as file:
+    sheet.save(file, 'PNG')
+
+
+def write_table(result: verification.Result, path: str) -> None:
+  """Writes a tab-separated table: label, WordNet ids, name, examples."""
+  splits = list(result.class_counts)
+  lines = [['label', 'wordnet_ids', 'name', *splits]]
+  for label, name in enumerate(result.class_names):
+    ids = result.wordnet_ids[label : label + 1] or ['']
+    counts = [str(result.class_counts[split][label]) for split in splits]
+    lines.append([str(label), *ids, name, *counts])
+  text = ''.join('\t'.join(line) + '\n' for line in lines)
+  epath.Path(path).write_text(text)

@@ -1,0 +1,78 @@
+"""Moves training examples to the validation split, by the hash of the image.
+
+The rule looks at one image's file alone, so copies of an image never lie in
+different splits, and an image stays where it is whatever other images there
+are.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import os
+
+from apache_beam.options import pipeline_options
+
+from beam_pipelines import archives
+from beam_pipelines import examples
+from beam_pipelines import tasks
+
+_TASK_SIZE = 5000
+_BITS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class _Hash:
+  """The task of hashing some images."""
+
+  path: str
+  members: tuple[archives.Member, ...]
+
+  @property
+  def size(self) -> int:
+    return len(self.members)
+
+  def run(self) -> list[float | None]:
+    """Returns each image's hash as a fraction; None if it cannot be read."""
+    with archives.Reader() as reader:
+      return [_fraction(reader, member) for member in self.members]
+
+
+def hold_out(
+  index: examples.Index,
+  directory: str,
+  options: pipeline_options.PipelineOptions | None,
+) -> examples.Index:
+  """Moves `index.validation_fraction` of the training examples, about.
+
+  Args:
+    index: the examples.
+    directory: a working folder.
+    options: of the Beam pipeline; see `tasks.run`.
+  """
+  if not index.validation_fraction:
+    return index
+  found = index.splits['train']
+  hashes = [
+    _Hash(
+      os.path.join(directory, f'hashes-{begin}'),
+      tuple(example.member for example in found[begin : begin + _TASK_SIZE]),
+    )
+    for begin in range(0, len(found), _TASK_SIZE)
+  ]
+  reports = tasks.run(hashes, options, 'hashing')
+  splits = {'train': [], 'validation': []}
+  fractions = itertools.chain.from_iterable(reports)
+  for example, fraction in zip(found, fractions, strict=True):
+    # What cannot be read is left where it is, and found again when written.
+    held_out = fraction is not None and fraction < index.validation_fraction
+    splits['validation' if held_out else 'train'].append(example)
+  return dataclasses.replace(index, splits=splits)
+
+
+def _fraction(reader: archives.Reader, member: archives.Member) -> float | None:
+  try:
+    content = reader.read(member)
+  except archives.CorruptMemberError:
+    return None
+  first = hashlib.sha256(content).digest()[: _BITS // 8]
+  return int.from_bytes(first) / 2**_BITS

@@ -1,0 +1,312 @@
+"""Makes small images of large ones, the same on every machine.
+
+The resampling of the kernels (Mitchell, Lanczos, Catmull-Rom) is two products
+of matrices whose entries are multiples of 2^-15, so small that every sum is
+exact: in float32 down the columns, where bytes are weighted, and in float64
+along the rows. So no order of summation, no number of threads and no processor
+changes a bit of the result. The box filter is Pillow's, in whole numbers.
+
+Mitchell and Netravali, Reconstruction filters in computer graphics, 1988.
+"""
+
+import dataclasses
+import functools
+import io
+from collections.abc import Callable
+from typing import Annotated
+from typing import NamedTuple
+from typing import Protocol
+
+import gin
+import numpy as np
+from PIL import Image
+from PIL import ImageFilter
+from PIL import UnidentifiedImageError
+
+from tinygin.config import constraints
+
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS
+_WEIGHT_STEP = 2.0**-15
+_BLOCK_ROWS = 4
+# OpenBLAS spreads products of more multiplications over threads, which only
+# stand in each other's way: there is a worker for each core.
+_ONE_THREAD = 250_000
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+  2: Image.Transpose.FLIP_LEFT_RIGHT,
+  3: Image.Transpose.ROTATE_180,
+  4: Image.Transpose.FLIP_TOP_BOTTOM,
+  5: Image.Transpose.TRANSPOSE,
+  6: Image.Transpose.ROTATE_270,
+  7: Image.Transpose.TRANSVERSE,
+  8: Image.Transpose.ROTATE_90,
+}
+
+
+class BadImageError(Exception):
+  """An image is not what the data set holds; the text says why."""
+
+
+class Encoding(Protocol):
+  """Turns a small image into the bytes that the data set holds."""
+
+  format: str
+
+  def encode(self, image: Image.Image) -> bytes:
+    """Encodes an RGB image."""
+
+
+@gin.register('jpeg')
+@constraints.enforce
+@dataclasses.dataclass(frozen=True)
+class Jpeg:
+  """JPEG.
+
+  Attributes:
+    quality: of libjpeg.
+    subsampling: of the colours; 4:4:4 is none.
+  """
+
+  quality: Annotated[int, constraints.Between(1, 100)]
+  subsampling: Annotated[str, constraints.OneOf('4:4:4', '4:2:2', '4:2:0')]
+
+  format = 'jpeg'
+
+  def encode(self, image: Image.Image) -> bytes:
+    """See `Encoding`."""
+    buffer = io.BytesIO()
+    image.save(
+      buffer, 'JPEG', quality=self.quality, subsampling=self.subsampling
+    )
+    return buffer.getvalue()
+
+
+@gin.register('png')
+@constraints.enforce
+@dataclasses.dataclass(frozen=True)
+class Png:
+  """PNG: exact, at about four times the size.
+
+  Attributes:
+    compression: effort of zlib.
+  """
+
+  compression: Annotated[int, constraints.Between(0, 9)]
+
+  format = 'png'
+
+  def encode(self, image: Image.Image) -> bytes:
+    """See `Encoding`."""
+    buffer = io.BytesIO()
+    image.save(buffer, 'PNG', compress_level=self.compression)
+    return buffer.getvalue()
+
+
+@gin.register('unsharp_mask')
+@constraints.enforce
+@dataclasses.dataclass(frozen=True)
+class UnsharpMask:
+  """Sharpens a small image: adds what a Gaussian blur takes from it.
+
+  Attributes:
+    radius: of the blur, in pixels.
+    percent: how much of the difference is added.
+    threshold: differences below this, of 255, are left alone.
+  """
+
+  radius: Annotated[float, constraints.Above(0)]
+  percent: Annotated[int, constraints.AtLeast(1)]
+  threshold: Annotated[int, constraints.Between(0, 255)]
+
+  def apply(self, image: Image.Image) -> Image.Image:
+    """Returns the sharpened image."""
+    return image.filter(
+      ImageFilter.UnsharpMask(self.radius, self.percent, self.threshold)
+    )
+
+
+@gin.register('resize')
+@constraints.enforce
+@dataclasses.dataclass(frozen=True)
+class Resize:
+  """Resizes images of any kind to squares, without keeping their proportions.
+
+  JPEG and PNG files are read, whatever their names say. Greyscale becomes RGB
+  of three equal channels; CMYK becomes RGB, Adobe's inverted kind included;
+  what is transparent is laid on white; images that EXIF says lie on their side
+  or head are set upright. The result has no metadata.
+
+  Attributes:
+    filter: `box` is the mean of the pixels, and the fastest.
+    unsharp_mask: sharpens the result; None: it is left as it is.
+    encoding: `@jpeg()` or `@png()`.
+  """
+
+  filter: Annotated[
+    str, constraints.OneOf('box', 'catmull_rom', 'lanczos', 'mitchell')
+  ]
+  unsharp_mask: UnsharpMask | None
+  encoding: Jpeg | Png
+
+  def apply(self, content: bytes, size: int) -> bytes:
+    """Resizes an image.
+
+    Args:
+      content: an encoded image.
+      size: height and width of the result, in pixels.
+
+    Returns:
+      The encoded result.
+
+    Raises:
+      BadImageError: the content is no image that can be resized.
+    """
+    image, orientation = _decode(content)
+    image = resample(image, size, self.filter)
+    if orientation in _UPRIGHT:  # The same before and after, but less to do.
+      image = image.transpose(_UPRIGHT[orientation])
+    if self.unsharp_mask is not None:
+      image = self.unsharp_mask.apply(image)
+    return self.encoding.encode(image)
+
+
+def check(content: bytes, size: int) -> None:
+  """Raises `BadImageError` unless a JPEG decodes to size x size pixels."""
+  image = _open(content, ['JPEG'])
+  if image.size != (size, size) or image.mode not in ('L', 'RGB'):
+    width, height = image.size
+    raise BadImageError(f'{width} x {height} pixels, mode {image.mode}')
+  _load(image)
+
+
+def resample(image: Image.Image, size: int, filter_name: str) -> Image.Image:
+  """Returns an RGB image resized to size x size pixels."""
+  if filter_name == 'box':
+    return image.resize((size, size), Image.Resampling.BOX)
+  pixels = np.asarray(image)
+  height, width, channels = pixels.shape
+  columns = _multiply(
+    _weights(filter_name, height, size, np.float32),
+    pixels.reshape(height, -1).astype(np.float32),
+  )
+  rows = columns.reshape(size, width, channels).swapaxes(0, 1)
+  rows = rows.astype(np.float64, order='C').reshape(width, -1)
+  result = _multiply(_weights(filter_name, width, size, np.float64), rows)
+  result = result.reshape(size, size, channels).swapaxes(0, 1)
+  result = np.floor(result + 0.5).clip(0, 255).astype(np.uint8)
+  return Image.fromarray(np.ascontiguousarray(result))
+
+
+def _open(content: bytes, formats: list[str]) -> Image.Image:
+  try:
+    return Image.open(io.BytesIO(content), formats=formats)
+  except UnidentifiedImageError as error:
+    kinds = ' or '.join(formats)
+    raise BadImageError(
+      f'no {kinds}: it begins with {content[:8]!r}'
+    ) from error
+  except Image.DecompressionBombError as error:
+    raise BadImageError(f'more than {MAX_PIXELS:,} pixels') from error
+  except (OSError, SyntaxError, ValueError) as error:
+    raise BadImageError(f'it cannot be decoded: {error}') from error
+
+
+def _load(image: Image.Image) -> None:
+  try:
+    image.load()
+  except (OSError, SyntaxError, ValueError) as error:
+    raise BadImageError(f'it cannot be decoded: {error}') from error
+
+
+def _decode(content: bytes) -> tuple[Image.Image, int]:
+  """Returns an RGB image and how EXIF says that it lies."""
+  image = _open(content, ['JPEG', 'PNG'])
+  width, height = image.size
+  if width * height > MAX_PIXELS:
+    raise BadImageError(
+      f'{width} x {height} pixels, more than {MAX_PIXELS:,} together'
+    )
+  if image.mode.startswith(('I', 'F')):
+    raise BadImageError(f'more than 8 bits a channel, mode {image.mode}')
+  _load(image)
+  orientation = _orientation(image)
+  if image.has_transparency_data:
+    image = image.convert('RGBA')
+    white = Image.new('RGBA', image.size, 'white')
+    image = Image.alpha_composite(white, image)
+  return (image if image.mode == 'RGB' else image.convert('RGB')), orientation
+
+
+def _orientation(image: Image.Image) -> int:
+  """Returns EXIF's orientation; 1, upright, where EXIF is missing or broken."""
+  try:
+    return image.getexif().get(_EXIF_ORIENTATION, 1)
+  except Exception:  # Pillow's parser of EXIF raises whatever comes.
+    return 1
+
+
+class _Block(NamedTuple):
+  """Rows of a matrix, without the columns that are zero in all of them."""
+
+  rows: slice
+  columns: slice
+  weights: np.ndarray
+
+
+def _multiply(blocks: list[_Block], values: np.ndarray) -> np.ndarray:
+  product = np.empty((blocks[-1].rows.stop, values.shape[1]), values.dtype)
+  for block in blocks:
+    step = max(_ONE_THREAD // block.weights.size, 1)
+    for start in range(0, values.shape[1], step):
+      part = slice(start, start + step)
+      np.matmul(
+        block.weights,
+        values[block.columns, part],
+        out=product[block.rows, part],
+      )
+  return product
+
+
+@functools.lru_cache(1024)
+def _weights(
+  filter_name: str, before: int, after: int, dtype: type
+) -> list[_Block]:
+  """Returns the matrix, after x before, that resizes one dimension."""
+  kernel, support = _KERNELS[filter_name]
+  scale = max(before / after, 1.0)
+  centres = (np.arange(after)[:, None] + 0.5) * before / after
+  distances = np.abs(np.arange(before) + 0.5 - centres) / scale
+  weights = np.where(distances < support, kernel(distances), 0.0)
+  weights /= weights.sum(1, keepdims=True)
+  weights = np.round(weights / _WEIGHT_STEP)
+  # What rounding lost or gained goes to the largest, so that grey stays grey.
+  missing = 1 / _WEIGHT_STEP - weights.sum(1)
+  weights[np.arange(after), weights.argmax(1)] += missing
+  weights *= _WEIGHT_STEP
+  blocks = []
+  for start in range(0, after, _BLOCK_ROWS):
+    rows = slice(start, min(start + _BLOCK_ROWS, after))
+    used = np.flatnonzero(weights[rows].any(0))
+    columns = slice(int(used[0]), int(used[-1]) + 1)
+    block = np.ascontiguousarray(weights[rows, columns], dtype)
+    blocks.append(_Block(rows, columns, block))
+  return blocks
+
+
+def _cubic(b: float, c: float) -> Callable[[np.ndarray], np.ndarray]:
+  """Returns Mitchell and Netravali's kernel for distances of 0 to 2."""
+
+  def kernel(x: np.ndarray) -> np.ndarray:
+    near = (12 - 9 * b - 6 * c) * x**3 + (12 * b + 6 * c - 18) * x**2
+    far = -(b + 6 * c) * x**3 + (6 * b + 30 * c) * x**2
+    far += -(12 * b + 48 * c) * x + 8 * b + 24 * c
+    return np.where(x < 1, near + 6 - 2 * b, far) / 6
+
+  return kernel
+
+
+_KERNELS = {
+  'catmull_rom': (_cubic(0.0, 0.5), 2.0),
+  'lanczos': (lambda x: np.sinc(x) * np.sinc(x / 3), 3.0),
+  'mitchell': (_cubic(1 / 3, 1 / 3), 2.0),
+}

@@ -1,0 +1,294 @@
+"""Stanford's tiny-imagenet-200, and any archive or folder in its layout.
+
+```
+wnids.txt                          a class's WordNet id on each line
+words.txt                          WordNet id, tab, names
+train/ID/images/ID_0.JPEG          the training images of a class
+train/ID/ID_boxes.txt              file name, x0, y0, x1, y1, tab-separated
+val/images/val_0.JPEG              the validation images
+val/val_annotations.txt            file name, WordNet id, x0, y0, x1, y1
+test/images/test_0.JPEG            images without labels
+```
+"""
+
+import collections
+import dataclasses
+import pathlib
+
+import gin
+
+from beam_pipelines import archives
+from beam_pipelines import examples
+from beam_pipelines import fingerprint
+from beam_pipelines.sources import download
+from tinygin.config import errors
+from tinygin.config import paths
+
+_OFFICIAL_COUNTS = {'train': 100_000, 'validation': 10_000, 'test': 10_000}
+_OFFICIAL_CLASSES = 200
+_IMAGE_SIZE = 64
+_FAULTS_SHOWN = 20
+
+
+@gin.register('stanford')
+@dataclasses.dataclass(frozen=True)
+class Stanford:
+  """The images of an archive or folder in the layout of tiny-imagenet-200.
+
+  Attributes:
+    source: the official archive's address, or the path of an archive or of a
+      folder, `gs://` and the like included.
+  """
+
+  source: str
+
+  def identity(self) -> dict[str, object]:
+    """See `examples.Source`: an archive's SHA-256, a folder's names and sizes.
+
+    Raises:
+      errors.InputError: the file is a damaged copy of the official archive.
+    """
+    if self.source == official_archive().url:
+      return {'stanford.sha256': official_archive().sha256}
+    try:
+      path = self._path()
+      found = archives.files(path)
+    except errors.InputError:
+      return {'stanford.sha256': fingerprint.UNKNOWN}
+    if found[0].path != path:
+      listing = fingerprint.digest([(file.name, file.size) for file in found])
+      return {'stanford.files': listing}
+    if _is_official(path):
+      download.check(path, official_archive(), 'Fetch it again.')
+    return {'stanford.sha256': download.sha256(path)}
+
+  def index(self, downloads: str) -> examples.Index:
+    """Lists the archive's examples, after downloading it if need be.
+
+    Args:
+      downloads: the directory for a downloaded archive.
+
+    Raises:
+      errors.InputError: the archive is absent, damaged or laid out otherwise.
+    """
+    if self.source == official_archive().url:
+      path = download.fetch(official_archive(), downloads)
+    else:
+      path = self._path()
+    index = index_archive(path)
+    if _is_official(path):
+      _check_official_counts(index)
+    return index
+
+  def _path(self) -> str:
+    try:
+      return paths.find(self.source)
+    except errors.InputError as error:
+      raise errors.InputError(
+        f'stanford.source must be an existing archive or folder. {error}'
+      ) from error
+
+
+def _is_official(path: str) -> bool:
+  """Whether a file has the size of the official archive."""
+  return archives.files(path)[0].size == official_archive().size
+
+
+def official_archive() -> download.RemoteFile:
+  """Returns address, size and SHA-256 of Stanford's archive."""
+  table = pathlib.Path(__file__).parents[1] / 'tiny_imagenet/checksums.tsv'
+  url, size, sha256, _ = table.read_text().rstrip('\n').split('\t')
+  return download.RemoteFile(url, int(size), sha256)
+
+
+def index_archive(path: str) -> examples.Index:
+  """Lists the examples of an archive in the layout of tiny-imagenet-200.
+
+  Raises:
+    errors.InputError: with all that is wrong in the archive.
+  """
+  archive = _Archive(path)
+  wordnet_ids = tuple(sorted(archive.lines('wnids.txt')))
+  if not wordnet_ids or len(set(wordnet_ids)) != len(wordnet_ids):
+    archive.faults.append('wnids.txt must list different ids, at least one.')
+  labels = {wordnet_id: i for i, wordnet_id in enumerate(wordnet_ids)}
+  splits = {
+    'train': _index_train(archive, labels),
+    'validation': _index_validation(archive, labels),
+    'test': [
+      examples.Example(_key(file), -1, examples.NO_BOX, member)
+      for file, member in archive.images('test/images').items()
+    ],
+  }
+  names = _class_names(archive, wordnet_ids)
+  archive.raise_faults()
+  return examples.Index(path, wordnet_ids, names, splits, 0.0)
+
+
+class _Archive:
+  """An archive's members by folder, and what was found wrong with it."""
+
+  def __init__(self, path: str):
+    self.path = path
+    self.faults: list[str] = []
+    self._members = archives.members(path)
+    self._root = self._find_root()
+    self._folders = collections.defaultdict(dict)
+    for name, member in self._members.items():
+      if name.startswith(self._root) and name.endswith('.JPEG'):
+        folder, _, file = name[len(self._root) :].rpartition('/')
+        self._folders[folder][file] = member
+
+  def _find_root(self) -> str:
+    """Returns the folder of wnids.txt, such as `tiny-imagenet-200/`."""
+    roots = [n[:-9] for n in self._members if f'/{n}'.endswith('/wnids.txt')]
+    if len(roots) != 1:
+      raise errors.InputError(
+        f'The archive must hold exactly one wnids.txt, as tiny-imagenet-200 '
+        f'does. Received: {self.path}, which holds {len(roots)} of them.'
+      )
+    return roots[0]
+
+  def images(self, folder: str) -> dict[str, archives.Member]:
+    """Returns the JPEGs in a folder by file name."""
+    return self._folders.get(folder, {})
+
+  def lines(self, name: str) -> list[str]:
+    """Returns a text file's lines that are not empty."""
+    member = self._members.get(self._root + name)
+    if member is None:
+      self.faults.append(f'{name} is missing.')
+      return []
+    try:
+      text = archives.read(member).decode('utf-8')
+    except (archives.CorruptMemberError, UnicodeDecodeError) as error:
+      self.faults.append(f'{name}: {error}.')
+      return []
+    return [line for line in text.splitlines() if line.strip()]
+
+  def annotations(self, name: str, columns: int) -> dict[str, list[str]]:
+    """Returns a tab-separated table's rows by their first column."""
+    rows = {}
+    for line in self.lines(name):
+      file, *values = line.split('\t')
+      if len(values) != columns or file in rows:
+        self.faults.append(
+          f'{name} must have one line of {columns + 1} tab-separated columns '
+          f'for each image. Received: {line!r}.'
+        )
+      rows[file] = values
+    return rows
+
+  def check_same_files(
+    self, folder: str, images: dict, table: str, rows: dict
+  ) -> None:
+    """Notes images that have no annotation, and the other way round."""
+    self.faults += [
+      f'{folder}/{file} has no line in {table}.'
+      for file in sorted(images.keys() - rows.keys())
+    ]
+    self.faults += [
+      f'{folder}/{file} is missing, but has a line in {table}.'
+      for file in sorted(rows.keys() - images.keys())
+    ]
+    if not images:
+      self.faults.append(f'{folder} must hold images. Received: none.')
+
+  def parse_box(self, table: str, values: list[str]) -> examples.Box:
+    """Parses x0, y0, x1, y1 in pixels; notes what is not inside the image."""
+    try:
+      x_min, y_min, x_max, y_max = map(int, values)
+    except ValueError:
+      x_min, y_min, x_max, y_max = -1, -1, -1, -1
+    if not (
+      0 <= x_min <= x_max <= _IMAGE_SIZE and 0 <= y_min <= y_max <= _IMAGE_SIZE
+    ):
+      self.faults.append(
+        f'{table} must give boxes as x0, y0, x1, y1 in 0 to {_IMAGE_SIZE}, the '
+        f'smaller first. Received: {values}.'
+      )
+    corners = (y_min, x_min, y_max, x_max)
+    return examples.Box(*(corner / _IMAGE_SIZE for corner in corners))
+
+  def raise_faults(self) -> None:
+    """Raises `errors.InputError` with all faults, if there are any."""
+    if not self.faults:
+      return
+    shown = self.faults[:_FAULTS_SHOWN]
+    if len(self.faults) > len(shown):
+      shown.append(f'and {len(self.faults) - len(shown):,} more.')
+    raise errors.InputError(
+      f'{self.path} must be laid out as tiny-imagenet-200 is. '
+      f'{len(self.faults):,} faults:\n  ' + '\n  '.join(shown)
+    )
+
+
+def _index_train(
+  archive: _Archive, labels: dict[str, int]
+) -> list[examples.Example]:
+  found = []
+  for wordnet_id, label in labels.items():
+    folder = f'train/{wordnet_id}/images'
+    table = f'train/{wordnet_id}/{wordnet_id}_boxes.txt'
+    images = archive.images(folder)
+    rows = archive.annotations(table, columns=4)
+    archive.check_same_files(folder, images, table, rows)
+    found += [
+      examples.Example(
+        _key(file), label, archive.parse_box(table, rows[file]), member
+      )
+      for file, member in images.items()
+      if file in rows
+    ]
+  return found
+
+
+def _index_validation(
+  archive: _Archive, labels: dict[str, int]
+) -> list[examples.Example]:
+  found = []
+  folder, table = 'val/images', 'val/val_annotations.txt'
+  images = archive.images(folder)
+  rows = archive.annotations(table, columns=5)
+  archive.check_same_files(folder, images, table, rows)
+  for file in sorted(images.keys() & rows.keys()):
+    wordnet_id, *values = rows[file]
+    if wordnet_id not in labels:
+      archive.faults.append(
+        f'{table} must name classes of wnids.txt. '
+        f'Received: {wordnet_id!r} for {file}.'
+      )
+      continue
+    box = archive.parse_box(table, values)
+    found.append(
+      examples.Example(_key(file), labels[wordnet_id], box, images[file])
+    )
+  return found
+
+
+def _class_names(
+  archive: _Archive, wordnet_ids: tuple[str, ...]
+) -> tuple[str, ...]:
+  """Returns each class's first name in words.txt, made unique by its id."""
+  words = dict(line.partition('\t')[::2] for line in archive.lines('words.txt'))
+  archive.faults += [
+    f'words.txt has no line for {wordnet_id}.'
+    for wordnet_id in wordnet_ids
+    if not words.get(wordnet_id)
+  ]
+  names = {i: words.get(i, '').split(',')[0].strip() for i in wordnet_ids}
+  return tuple(examples.unique_names(names).values())
+
+
+def _key(file: str) -> str:
+  return file.removesuffix('.JPEG')
+
+
+def _check_official_counts(index: examples.Index) -> None:
+  counts = {split: len(found) for split, found in index.splits.items()}
+  if counts != _OFFICIAL_COUNTS or len(index.wordnet_ids) != _OFFICIAL_CLASSES:
+    raise errors.InputError(
+      f'{index.origin} must hold {_OFFICIAL_CLASSES} classes and '
+      f'{_OFFICIAL_COUNTS} images, as the official archive does. '
+      f'Received: {len(index.wordnet_ids)} classes and {counts} images.'
+    )

@@ -1,0 +1,256 @@
+import io
+import os
+import tarfile
+import zipfile
+
+from absl.testing import absltest
+from absl.testing import parameterized
+from apache_beam.io import filesystem
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from beam_pipelines import archives
+from tinygin.config import errors
+
+
+def _write_zip(path, contents, compression=zipfile.ZIP_STORED):
+  with zipfile.ZipFile(path, 'w', compression) as archive:
+    for name, content in contents:
+      archive.writestr(name, content)
+  return path
+
+
+def _tar(contents):
+  """Returns a tar archive."""
+  buffer = io.BytesIO()
+  with tarfile.open(fileobj=buffer, mode='w') as archive:
+    for name, content in contents.items():
+      info = tarfile.TarInfo(name)
+      info.size = len(content)
+      archive.addfile(info, io.BytesIO(content))
+  return buffer.getvalue()
+
+
+class _MemoryFileSystem(filesystem.FileSystem):
+  """Files that only Beam can reach."""
+
+  files = {}
+
+  @classmethod
+  def scheme(cls):
+    return 'memory'
+
+  def _list(self, dir_or_prefix):
+    for path, content in self.files.items():
+      if path.startswith(dir_or_prefix):
+        yield filesystem.FileMetadata(path, len(content))
+
+  def open(self, path, mime_type=None, compression_type=None):
+    return io.BytesIO(self.files[path])
+
+  def has_dirs(self):
+    return False
+
+  def exists(self, path):
+    return path in self.files
+
+  def metadata(self, path):
+    return filesystem.FileMetadata(path, len(self.files[path]))
+
+  def _unsupported(self, *args, **kwargs):
+    raise NotImplementedError
+
+  join = split = mkdirs = create = copy = rename = _unsupported
+  size = last_updated = checksum = delete = _unsupported
+
+
+def _read_all(path):
+  return {n: archives.read(m) for n, m in archives.members(path).items()}
+
+
+class ArchivesTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.path = os.path.join(self.create_tempdir().full_path, 'a.zip')
+
+  @settings(deadline=None, max_examples=30)
+  @given(
+    st.dictionaries(
+      st.text('abc', min_size=1, max_size=5),
+      st.binary(max_size=300),
+      min_size=1,
+      max_size=5,
+    ),
+    st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
+  )
+  def test_reads_what_zipfile_wrote(self, contents, compression):
+    _write_zip(self.path, contents.items(), compression)
+    with archives.Reader() as reader:
+      found = {
+        name: reader.read(member)
+        for name, member in archives.members(self.path).items()
+      }
+    self.assertEqual(found, contents)
+
+  def test_tar_archives_in_archives_and_folders_are_folders(self):
+    cats = {'a.JPEG': b'1' * 600, 'b.JPEG': b''}
+    dogs = {'c.JPEG': b'2' * 512}
+    expected = {
+      **{f'n01/{name}': content for name, content in cats.items()},
+      **{f'n02/{name}': content for name, content in dogs.items()},
+    }
+    tars = {'n01.tar': _tar(cats), 'n02.tar': _tar(dogs)}
+    folder = self.create_tempdir()
+    for name, content in tars.items():
+      folder.create_file(name, content, mode='wb')
+    with open(self.path, 'wb') as file:
+      file.write(_tar(tars))
+    self.assertEqual(_read_all(self.path), expected)
+    self.assertEqual(_read_all(folder.full_path), expected)
+
+  def test_folder(self):
+    folder = self.create_tempdir()
+    folder.create_file('a/b.txt', b'content', mode='wb')
+    folder.create_file('c.txt', b'', mode='wb')
+    self.assertEqual(
+      _read_all(folder.full_path), {'a/b.txt': b'content', 'c.txt': b''}
+    )
+
+  def test_paths_of_beam(self):
+    zipped = io.BytesIO()
+    _write_zip(zipped, [('file', b'zipped')])
+    _MemoryFileSystem.files = {
+      'memory://bucket/a.zip': zipped.getvalue(),
+      'memory://bucket/folder/n01.tar': _tar({'x': b'tarred'}),
+      'memory://bucket/folder/b/c': b'plain',
+    }
+    self.assertEqual(_read_all('memory://bucket/a.zip'), {'file': b'zipped'})
+    self.assertEqual(
+      _read_all('memory://bucket/folder'),
+      {'n01/x': b'tarred', 'b/c': b'plain'},
+    )
+    with self.assertRaisesRegex(
+      errors.InputError,
+      'must be a file or a folder that holds files. Received: memory://none',
+    ):
+      archives.members('memory://none')
+    with self.assertRaisesRegex(
+      errors.InputError,
+      "must lie where Beam's filesystems can read it. Received: ftp://a/b",
+    ):
+      archives.members('ftp://a/b')
+
+  @parameterized.parameters(1024 + 700, 1024 + 600, 512, 700)
+  def test_tar_cut_short(self, size):
+    whole = _tar({'n01.tar': _tar({'a.JPEG': b'1' * 600})})
+    with open(self.path, 'wb') as file:
+      file.write(whole[:size])
+    with self.assertRaisesRegex(
+      errors.InputError,
+      f'^Every tar archive must be complete. Received: {self.path} .*: .*'
+      'Fetch it again.$',
+    ):
+      archives.members(self.path)
+
+  def test_link_in_a_tar_archive(self):
+    with tarfile.open(self.path, 'w') as archive:
+      info = tarfile.TarInfo('passwords')
+      info.type, info.linkname = tarfile.SYMTYPE, '/etc/passwd'
+      archive.addfile(info)
+    with self.assertRaisesRegex(
+      errors.InputError, 'passwords is neither a file nor a folder'
+    ):
+      archives.members(self.path)
+
+  def test_file_that_is_gone(self):
+    folder = self.create_tempdir()
+    folder.create_file('a', b'content', mode='wb')
+    (member,) = archives.members(folder.full_path).values()
+    with self.assertRaisesWithLiteralMatch(
+      archives.CorruptMemberError, 'cannot be read: No such file or directory'
+    ):
+      archives.read(member._replace(archive=folder.full_path + '/b'))
+
+  def test_folders_are_no_members(self):
+    _write_zip(self.path, [('folder/', b''), ('folder/file', b'1')])
+    self.assertEqual(list(archives.members(self.path)), ['folder/file'])
+
+  def test_changed_content_is_found_by_its_crc(self):
+    _write_zip(self.path, [('file', b'content')])
+    with open(self.path, 'rb') as file:
+      damaged = file.read().replace(b'content', b'c0ntent', 1)
+    member = archives.members(self.path)['file']
+    with open(self.path, 'wb') as file:
+      file.write(damaged)
+    with self.assertRaisesRegex(
+      archives.CorruptMemberError,
+      'CRC-32 must be [0-9a-f]{8}. Received: [0-9a-f]{8}',
+    ):
+      archives.read(member)
+
+  def test_zip_bomb_is_not_inflated(self):
+    _write_zip(self.path, [('file', bytes(10**6))], zipfile.ZIP_DEFLATED)
+    member = archives.members(self.path)['file']._replace(size=100)
+    with self.assertRaisesRegex(
+      archives.CorruptMemberError, 'size must be 100 bytes. Received: 101'
+    ):
+      archives.read(member)
+
+  def test_wrong_offset(self):
+    _write_zip(self.path, [('file', b'content')])
+    member = archives.members(self.path)['file']._replace(offset=1)
+    with self.assertRaisesRegex(
+      archives.CorruptMemberError, 'no zip header at byte 1'
+    ):
+      archives.read(member)
+
+  def test_missing_archive(self):
+    with self.assertRaisesWithLiteralMatch(
+      errors.InputError,
+      f'The source must be a readable file or folder. Received: {self.path} '
+      f'(No such file or directory).',
+    ):
+      archives.members(self.path)
+
+  @parameterized.parameters(
+    (
+      b'PK\3\4' + bytes(50),
+      'a zip file cut short: its directory, at the end, is missing',
+    ),
+    (
+      b'\n<!DOCTYPE html><html>',
+      "a web page, not an archive: it begins with b'<!DOCTYPE html>'",
+    ),
+    (b'hello', "no archive: it begins with b'hello'"),
+    (b'', "no archive: it begins with b''"),
+  )
+  def test_what_is_no_zip_file(self, content, reason):
+    with open(self.path, 'wb') as file:
+      file.write(content)
+    with self.assertRaisesWithLiteralMatch(
+      errors.InputError,
+      f'The archive must be a complete zip or tar file. Received: {self.path} '
+      f'({len(content)} bytes), {reason}. Fetch it again.',
+    ):
+      archives.members(self.path)
+
+  @parameterized.parameters('../up', '/etc/passwd', 'a/../../b', 'a\\b')
+  def test_names_that_lead_elsewhere(self, name):
+    _write_zip(self.path, [(name, b'')])
+    with self.assertRaisesWithLiteralMatch(
+      errors.InputError,
+      f'{self.path} must name each member once, by a relative path without '
+      f'"..". Received: {name!r} (1 such names).',
+    ):
+      archives.members(self.path)
+
+  def test_a_name_twice(self):
+    with self.assertWarnsRegex(UserWarning, 'Duplicate name'):
+      _write_zip(self.path, [('file', b'1'), ('file', b'2')])
+    with self.assertRaisesRegex(errors.InputError, "Received: 'file' twice"):
+      archives.members(self.path)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,268 @@
+"""The same bytes from every runner that works on one machine."""
+
+import base64
+import bz2
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import apache_beam as beam
+from absl.testing import absltest
+from absl.testing import parameterized
+from apache_beam.options import pipeline_options
+from apache_beam.portability.api import beam_runner_api_pb2
+
+from beam_pipelines import runners
+from beam_pipelines import tasks
+from tests.beam_pipelines import sample_archives
+from tests.beam_pipelines import sample_tasks
+
+JPEG = b'\xff\xd8\xff'
+ENVIRONMENT = os.environ | {
+  'PYTHONPATH': os.pathsep.join(map(os.path.abspath, sys.path)),
+  # Beam starts the workers of a pool as `python`.
+  'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
+}
+# Builds a data set, and is killed when the third file of records is written.
+DIES_AFTER_TWO_SHARDS = """
+import os, runpy, signal
+from beam_pipelines import shards
+
+run, calls = shards.Shard.run, []
+
+def run_twice(self):
+  calls.append(self)
+  if len(calls) > 2:
+    os.kill(os.getpid(), signal.SIGKILL)
+  return run(self)
+
+shards.Shard.run = run_twice
+runpy.run_module('beam_pipelines.build_dataset', run_name='__main__')
+"""
+
+
+def _digests(data_dir):
+  return {
+    path.name: path.read_bytes()
+    for path in pathlib.Path(data_dir).glob('*/small/*/*.tfrecord*')
+  }
+
+
+class RunnersTest(parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.folder = tempfile.mkdtemp(dir=absltest.TEST_TMPDIR.value)
+    cls.archive = os.path.join(cls.folder, 'small.zip')
+    sample_archives.SMALL.write(cls.archive)
+    cls.local = os.path.join(cls.folder, 'local')
+    result = cls._start(cls.local).communicate()
+    assert 'Built' in result[0], result
+
+  @classmethod
+  def _command(cls, data_dir, *flags):
+    bindings = (
+      f"dataset.name = 'small'; dataset.data_dir = {str(data_dir)!r};"
+      f'stanford.source = {cls.archive!r}; CLASSES = 12;'
+      'dataset.examples_per_shard = 10'
+    )
+    return [
+      sys.executable, '-m', 'beam_pipelines.build_dataset',
+      '--gin_file=gin/data/stanford.gin', f'--gin_bindings={bindings}', *flags,
+    ]  # fmt: skip
+
+  @classmethod
+  def _start(cls, *arguments):
+    return subprocess.Popen(
+      cls._command(*arguments),
+      env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+  def _assert_builds_the_same(self, *flags):
+    data_dir = self.create_tempdir().full_path
+    process = self._start(data_dir, *flags)
+    output, error = process.communicate()
+    self.assertEqual(process.returncode, 0, error)
+    self.assertIn('36 train, 24 validation, 12 test examples', output)
+    self.assertEqual(_digests(data_dir), _digests(self.local))
+    return error
+
+  @parameterized.parameters(
+    ([], [], []),
+    (
+      ['--gin_file=a.gin', '--runner=X', '--gin_bindings', 'a = 1'],
+      ['--gin_file=a.gin', '--gin_bindings', 'a = 1'],
+      ['--runner=X'],
+    ),
+    (
+      ['--runner', 'X', '--gin_file', 'a.gin', '--parallelism', '2'],
+      ['--gin_file', 'a.gin'],
+      ['--runner', 'X', '--parallelism', '2'],
+    ),
+    # A misspelt flag of one's own is not handed on.
+    (['--gin_fil=a', '--nohelp'], ['--gin_fil=a', '--nohelp'], []),
+  )
+  def test_split_arguments(self, arguments, own, beams):
+    known = {'gin_file', 'gin_bindings', 'help'}
+    self.assertEqual(
+      runners.split_arguments(['program', *arguments], known),
+      (['program', *own], beams),
+    )
+
+  def test_misspelt_flag(self):
+    process = self._start('unused', '--dask_worker=2')
+    _, error = process.communicate()
+    self.assertEqual(process.returncode, 2)
+    self.assertIn("Unknown command line flag 'dask_worker'", error)
+
+  def test_no_flags_are_no_options(self):
+    with runners.options([], None) as options:
+      self.assertIsNone(options)
+
+  def test_dask_uses_two_processes(self):
+    folder = self.create_tempdir().full_path
+    meeting_place = self.create_tempdir().full_path
+    work = [
+      sample_tasks.MeetAnother(f'{folder}/{i}', meeting_place) for i in range(8)
+    ]
+    with runners.options([], dask_workers=2) as options:
+      processes = set(tasks.run(work, options, 'test'))
+    self.assertLen(processes, 2)
+    self.assertNotIn(os.getpid(), processes)
+
+  def test_dask(self):
+    error = self._assert_builds_the_same('--dask_workers=2')
+    self.assertNotIn('Traceback', error)
+
+  def test_workers_outside_the_project(self):
+    with socket.socket() as free:
+      free.bind(('localhost', 0))
+      port = free.getsockname()[1]
+    pool = subprocess.Popen(
+      [sys.executable, '-m', 'apache_beam.runners.worker.worker_pool_main',
+       f'--service_port={port}'],
+      cwd=self.create_tempdir().full_path,
+      env=ENVIRONMENT,
+      stderr=subprocess.DEVNULL,
+      start_new_session=True,
+    )  # fmt: skip
+    self.addCleanup(os.killpg, pool.pid, signal.SIGKILL)
+    self._wait_for_server(pool, port)
+    self._assert_builds_the_same(
+      '--runner=PortableRunner',
+      '--job_endpoint=embed',
+      '--environment_type=EXTERNAL',
+      f'--environment_config=localhost:{port}',
+    )
+
+  def test_two_builds_at_once(self):
+    data_dir = self.create_tempdir().full_path
+    builds = [self._start(data_dir) for _ in range(2)]
+    for build in builds:
+      _, error = build.communicate()
+      self.assertEqual(build.returncode, 0, error)
+    self.assertEqual(_digests(data_dir), _digests(self.local))
+    self.assertEqual(
+      os.listdir(os.path.join(data_dir, 'tiny_imagenet/small')), ['1.0.0']
+    )
+
+  def test_killed_build_goes_on(self):
+    data_dir = pathlib.Path(self.create_tempdir().full_path)
+    folder = data_dir / 'tiny_imagenet/small'
+    build = subprocess.run(
+      [sys.executable, '-c', DIES_AFTER_TWO_SHARDS, *self._command(data_dir)[3:]],
+      env=ENVIRONMENT, text=True, capture_output=True,
+    )  # fmt: skip
+    self.assertEqual(build.returncode, -signal.SIGKILL, build.stderr)
+    self.assertFalse((folder / '1.0.0').exists())
+    done = {
+      path.name.removesuffix('.json'): path.with_suffix('').stat().st_ino
+      for path in folder.glob('.1.0.0-*/*.tfrecord*.json')
+    }
+    self.assertLen(done, 2)
+    build = self._start(data_dir)
+    _, error = build.communicate()
+    self.assertEqual(build.returncode, 0, error)
+    self.assertEqual(_digests(data_dir), _digests(self.local))
+    for name, inode in done.items():
+      self.assertEqual((folder / '1.0.0' / name).stat().st_ino, inode)
+
+  def test_full_disk(self):
+    script = 'mount -t tmpfs -o size=200k none "$1" && shift && exec "$@"'
+    data_dir = self.create_tempdir().full_path
+    command = ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c',
+               script, 'sh', data_dir]  # fmt: skip
+    if subprocess.run([*command, 'true'], capture_output=True).returncode:
+      self.skipTest('a small disk cannot be mounted here')
+    result = subprocess.run(
+      [*command, *self._command(data_dir)],
+      env=ENVIRONMENT, text=True, capture_output=True,
+    )  # fmt: skip
+    self.assertEqual(result.returncode, 1)
+    directory = f'{data_dir}/tiny_imagenet/small/1.0.0'
+    self.assertEqual(
+      result.stderr,
+      f'Building {directory}\nThere is no space left on the disk of '
+      f'{directory}. Free some and build again: finished files are kept.\n',
+    )
+
+  @parameterized.parameters(
+    (['--runner=FlinkRunner', '--flink_master=host:8081'],),
+    (['--runner=SparkRunner', '--spark_master_url=spark://host:7077'],),
+    (
+      [
+        '--runner=DataflowRunner',
+        '--project=mine',
+        '--region=europe-west4',
+        '--temp_location=gs://bucket/temp',
+        '--sdk_container_image=host/tinygin-worker',
+      ],
+    ),
+  )
+  def test_pipelines_of_clusters_hold_no_images(self, arguments):
+    with runners.options(arguments, None) as options:
+      pass
+    name = options.view_as(pipeline_options.StandardOptions).runner
+    self.assertEqual(f'--runner={name}', arguments[0])
+    paths = [f'{self.folder}/task-{i}' for i in range(3)]
+    pipeline = beam.Pipeline(options=options)
+    tasks.apply(pipeline, paths)
+    proto = pipeline.to_runner_api()
+    content = proto.SerializeToString()
+    # Beam packs what it pickles: Base64 of bzip2.
+    packed = re.findall(rb'QlpoOTFBWSZTW[A-Za-z0-9+/]+=*', content)
+    everything = content + b''.join(
+      bz2.decompress(base64.b64decode(each)) for each in packed
+    )
+    self.assertEqual([p for p in paths if p.encode() not in everything], [])
+    self.assertFalse(JPEG in everything)
+    self.assertLess(len(everything), 100_000)
+    again = beam.Pipeline.from_runner_api(
+      beam_runner_api_pb2.Pipeline.FromString(content),
+      pipeline.runner,
+      options,
+    ).to_runner_api()
+    self.assertEqual(
+      sorted(each.unique_name for each in again.components.transforms.values()),
+      sorted(each.unique_name for each in proto.components.transforms.values()),
+    )
+
+  def _wait_for_server(self, process, port):
+    """Waits until the process, which must live, answers at a port."""
+    while True:
+      try:
+        return socket.create_connection(('localhost', port)).close()
+      except OSError:
+        self.assertIsNone(process.poll())
+        time.sleep(0.05)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,82 @@
+"""Comparing runs by what their directories hold."""
+
+import contextlib
+import io
+import json
+
+from absl.testing import absltest
+
+from tests.config import config_case
+from tinygin import compare
+
+
+class CompareTest(config_case.ConfigCase):
+  def run_directory(self, name, text, result=None):
+    self.write(f'{name}/config.gin', text)
+    if result is not None:
+      content = result if isinstance(result, str) else json.dumps(result)
+      self.write(f'{name}/result.json', content)
+    return name
+
+  def compare(self, *runs):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+      compare.main(['compare', *runs])
+    return output.getvalue()
+
+  def test_tables(self):
+    result = {
+      'status': 'completed',
+      'step': 300,
+      'validation': {'top1': 0.51826, 'top5': 0.762, 'loss': 2.0},
+    }
+    a = self.run_directory('a', 'LR = 1\nt.rate = %LR\nt.x = 1\n', result)
+    b = self.run_directory('b', 't.rate = 2\nt.x = 1\nt.y = [1]\n')
+    self.assertEqual(
+      self.compare(a, b),
+      """\
+parameter    a    b
+-----------  ---  ---
+t.rate       1    2
+t.y          —    [1]
+
+result            a          b
+----------------  ---------  ----------
+status            completed  unfinished
+validation top-1  0.5183     —
+validation top-5  0.762      —
+validation loss   2          —
+best top-1        —          —
+step              300        —
+epochs            —          —
+images/s          —          —
+seconds           —          —
+""",
+    )
+
+  def test_equal_configurations(self):
+    runs = [self.run_directory(name, 't.x = 1\n') for name in 'abc']
+    self.assertStartsWith(
+      self.compare(*runs), 'The configurations are equal.\n'
+    )
+
+  def test_wrong_input(self):
+    a = self.run_directory('a', 't.x = 1\n')
+    b = self.run_directory('b', 't.x = 1\n', '{')
+    self.write('c/other', '')
+    for runs, message in (
+      ((a,), 'compare takes two or more run directories. Received: a.'),
+      ((a, 'bb'), r'No such file: bb\. Did you mean b\?'),
+      ((a, b), r'b/result.json:1 must be JSON: Expecting .*'),
+      (
+        (a, 'c'),
+        r'c must be the directory of a run. Received: one in which config.gin '
+        r'cannot be read \(No such file or directory\).',
+      ),
+    ):
+      with self.assertRaisesRegex(config_case.InputError, f'^{message}$'):
+        self.compare(*runs)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,45 @@
+"""Every hyperparameter is bound: no component takes one from the code.
+
+A default of None means that something optional is absent.
+"""
+
+import importlib
+import inspect
+
+from absl.testing import absltest
+
+from tinygin.config import components
+from tinygin.config import reference
+
+_PACKAGES = ('tinygin.', 'beam_pipelines.')
+
+
+def _constructor(target):
+  """Returns whose signature is configured: a class may only inherit one."""
+  is_class = isinstance(target, type)
+  return inspect.unwrap(target.__init__ if is_class else target)
+
+
+class DefaultsTest(absltest.TestCase):
+  def test_no_component_has_a_default_but_none(self):
+    modules = reference.component_modules()
+    self.assertNotEmpty(modules)
+    for module in modules:
+      importlib.import_module(module)
+    ours = [
+      each
+      for each in components.registered()
+      if _constructor(each.wrapped).__module__.startswith(_PACKAGES)
+    ]
+    self.assertNotEmpty(ours)
+    found = [
+      f'{each.selector}.{name} = {parameter.default!r}'
+      for each in ours
+      for name, parameter in components.own_parameters(each.wrapped)
+      if parameter.default not in (None, components.EMPTY)
+    ]
+    self.assertEmpty(found, '\n'.join(['Hidden defaults:', *found]))
+
+
+if __name__ == '__main__':
+  absltest.main()

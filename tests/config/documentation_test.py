@@ -1,0 +1,73 @@
+"""The examples of the documentation work as they stand there."""
+
+import pathlib
+import re
+
+from absl.testing import absltest
+
+from tests.config import config_case
+from tinygin.config import paths
+from tinygin.training import durations
+
+
+def _block(start: str, name: str = 'docs/configure.md') -> str:
+  """Returns the code block of the page that starts with a line."""
+  page = pathlib.Path(paths.project_root(), name).read_text()
+  (block,) = re.findall(rf'```[a-z]*\n({re.escape(start)}\n.*?)```', page, re.S)
+  return block
+
+
+class OwnComponentTest(config_case.ConfigCase):
+  def setUp(self):
+    super().setUp()
+    self.write('my_lab/heads.py', _block('# my_lab/heads.py'))
+    self.text = f"include 'quickstart.gin'\n{_block('import my_lab.heads')}"
+
+  def test_a_head_of_ones_own(self):
+    experiment = self.load(self.text).build()
+    model = experiment.build_model()
+    names = [layer.name for layer in model.get_layer('head').layers]
+    self.assertContainsSubset(['head_pool', 'head_logits'], names)
+    self.assertEqual(model.output_shape, (None, 12))
+
+  def test_is_checked_as_strictly(self):
+    self.assert_faults(
+      self.text.replace("'max'", "'maximum'").replace('.cl', '.kl'),
+      'Unknown parameter pooled_head.klasses at x.gin:4. '
+      'Did you mean pooled_head.classes?',
+      "pooling must be one of 'average', 'max'. "
+      "Received: pooling='maximum' at x.gin:5.",
+      'pooled_head.classes is not set: @pooled_head at x.gin:3 needs it. '
+      'Expected: an integer at least 2.',
+    )
+
+
+class ReadmeTest(config_case.ConfigCase):
+  def test_a_schedule_of_ones_own(self):
+    self.write('my_schedules.py', _block('# my_schedules.py', 'README.md'))
+    text = _block('# with_my_schedule.gin', 'README.md')
+    experiment = self.load(text).build()
+    timeline = durations.Timeline(examples=8, batch_size=1, epochs=1)
+    rates = experiment.learning_rate(timeline)
+    self.assertAlmostEqual(float(rates(0)), 0.004)
+    self.assertAlmostEqual(float(rates(8)), 0.002)
+    self.assert_faults(
+      text.replace('0.004', '0'),
+      'start must be a positive number. Received: start=0 at x.gin:6.',
+    )
+
+  def test_an_experiment_of_ones_own(self):
+    experiment = self.load(_block('# mine.gin', 'README.md')).build()
+    self.assertEqual((experiment.epochs, experiment.seed), (8, 0))
+
+
+class FirstExampleTest(config_case.ConfigCase):
+  def test_the_language_in_a_minute(self):
+    text = _block('# mine.gin') + _block('WarmupCosine:')
+    experiment = self.load(text).build()
+    self.assertEqual(experiment.epochs, 8)
+    self.assertEqual(experiment.optimizer(learning_rate=0.1).momentum, 0.9)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,133 @@
+"""Flags, exit statuses and what is printed where, by running a program."""
+
+import json
+import os
+import subprocess
+import sys
+
+from absl.testing import absltest
+
+from tests.config import config_case
+from tests.config.config_case import COMPLETE
+from tinygin.config import paths
+
+_TEXT = COMPLETE.replace(
+  'train.epochs = 3', 'EPOCHS = 3\ntrain.epochs = %EPOCHS'
+)
+
+
+class EntryPointTest(config_case.ConfigCase):
+  def run_program(self, *arguments, text=_TEXT):
+    """Returns exit status, stdout and stderr."""
+    self.write('x.gin', text)
+    done = subprocess.run(
+      [
+        sys.executable,
+        os.path.join(paths.project_root(), 'tests/config/small_program.py'),
+        *arguments,
+      ],
+      cwd=self.folder,
+      env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+      capture_output=True,
+      text=True,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+  def test_runs(self):
+    outcome = self.run_program('--gin_file=x.gin')
+    self.assertEqual(outcome, (0, '3 None\n', ''))
+
+  def test_exit_status_of_the_program(self):
+    status, _, _ = self.run_program(
+      '--gin_file=x.gin', '--gin_bindings=train.count = 7'
+    )
+    self.assertEqual(status, 7)
+
+  def test_wrong_configuration(self):
+    outcome = self.run_program(
+      '--gin_file=x.gin', '--gin_bindings=train.epochs = 0'
+    )
+    message = (
+      'epochs must be a positive integer. '
+      'Received: epochs=0 at --gin_bindings[0].\n'
+    )
+    self.assertEqual(outcome, (2, '', message))
+
+  def test_failure_of_the_program_keeps_its_traceback(self):
+    status, _, stderr = self.run_program(
+      '--gin_file=x.gin', "--gin_bindings=train.label = 'fail'"
+    )
+    self.assertEqual(status, 1)
+    self.assertIn('Traceback', stderr)
+
+  def test_no_configuration(self):
+    outcome = self.run_program()
+    message = (
+      'No import line brings train, which this program runs. '
+      'Give a configuration: --gin_file=FILE.\n'
+    )
+    self.assertEqual(outcome, (2, '', message))
+
+  def test_missing_file(self):
+    outcome = self.run_program('--gin_file=y.gin')
+    message = (
+      'No such file: y.gin. Did you mean x.gin? Given by --gin_file=y.gin.\n'
+    )
+    self.assertEqual(outcome, (2, '', message))
+
+  def test_wrong_flag(self):
+    outcome = self.run_program('--gin_fiel=x.gin')
+    message = (
+      "Unknown command line flag 'gin_fiel'. Did you mean: gin_file ? "
+      '--help lists the flags.\n'
+    )
+    self.assertEqual(outcome, (2, '', message))
+
+  def test_arguments_that_are_no_flags(self):
+    outcome = self.run_program('--gin_file=x.gin', 'EPOCHS=3')
+    message = (
+      'Arguments must be flags. Received: EPOCHS=3. --help lists the flags.\n'
+    )
+    self.assertEqual(outcome, (2, '', message))
+
+  def test_help(self):
+    for flag in ('--help', '--helpfull'):
+      status, stdout, stderr = self.run_program(flag)
+      self.assertEqual((status, stderr), (0, ''))
+      for name in ('--gin_file', '--gin_bindings', '--levels', '--epochs'):
+        self.assertIn(name, stdout)
+
+  def test_short_flags(self):
+    text = _TEXT.replace('(1, 2)', '%LEVELS')
+    status, stdout, _ = self.run_program(
+      '--gin_file=x.gin', '--levels=3,5,7', '--lr=1', '--epochs', '9',
+      '--print_config', text=text,
+    )  # fmt: skip
+    self.assertEqual(status, 0)
+    self.assertIn('Network.levels = (3, 5, 7)   --levels (LEVELS)', stdout)
+    self.assertIn('train.rate = 1               --lr (LEARNING_RATE)', stdout)
+    self.assertIn('train.epochs = 9             --epochs (EPOCHS)', stdout)
+
+  def test_short_flag_of_the_wrong_type(self):
+    status, _, stderr = self.run_program('--gin_file=x.gin', '--epochs=many')
+    self.assertEqual(status, 2)
+    self.assertIn('--epochs', stderr)
+
+  def test_print_config_as_json(self):
+    status, stdout, _ = self.run_program(
+      '--gin_file=x.gin', '--print_config=json'
+    )
+    self.assertEqual(status, 0)
+    self.assertEqual(json.loads(stdout)[0]['component'], 'train')
+
+  def test_print_config_otherwise(self):
+    outcome = self.run_program('--gin_file=x.gin', '--print_config=yaml')
+    message = (
+      '--print_config must stand alone or be --print_config=json. '
+      'Received: --print_config=yaml.\n'
+    )
+    self.assertEqual(outcome, (2, '', message))
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,124 @@
+"""Keras classes, whose parameters hide behind `**kwargs`."""
+
+import keras
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tests.config import config_case
+from tinygin.config import components
+
+_TEXT = """
+import keras
+import tests.config.keras_components
+
+train_keras.optimizer = @keras.optimizers.Adam
+keras.optimizers.Adam.beta_1 = 0.8
+train_keras.layers = [@keras.layers.Dense(), @keras.layers.Conv2D()]
+keras.layers.Dense.units = 3
+keras.layers.Conv2D.filters = 2
+keras.layers.Conv2D.kernel_size = (3, 3)
+"""
+
+
+class KerasTest(config_case.ConfigCase):
+  def test_builds_the_classes_themselves(self):
+    train = self.load(_TEXT, root='train_keras').build()
+    optimizer = train.optimizer(learning_rate=0.5)
+    self.assertIs(type(optimizer), keras.optimizers.Adam)
+    self.assertEqual(optimizer.beta_1, 0.8)
+    self.assertIs(type(train.layers[0]), keras.layers.Dense)
+    copy = keras.layers.deserialize(keras.layers.serialize(train.layers[0]))
+    self.assertEqual(copy.units, 3)
+
+  @parameterized.parameters(
+    (
+      'keras.optimizers.Adam.beta1 = 0.8',
+      'Unknown parameter keras.optimizers.Adam.beta1 at x.gin:11. '
+      'Did you mean keras.optimizers.Adam.beta_1?',
+    ),
+    (
+      'keras.layers.Dense.unit = 4',
+      'Unknown parameter keras.layers.Dense.unit at x.gin:11. '
+      'Did you mean keras.layers.Dense.units?',
+    ),
+    (
+      'keras.layers.Conv2D.rank = 3',
+      'Unknown parameter keras.layers.Conv2D.rank at x.gin:11. '
+      'Did you mean keras.layers.Conv2D.lora_rank?',
+    ),
+    (
+      'keras.optimizers.Adam.learning_rate = 0.1',
+      'keras.optimizers.Adam.learning_rate at x.gin:11 cannot be bound: '
+      'train_keras.optimizer is called with it.',
+    ),
+    (
+      "keras.optimizers.Adam.epsilon = '1e-7'",
+      'epsilon must be a value other than a string, True or False. '
+      "Received: epsilon='1e-7' at x.gin:11.",
+    ),
+    (
+      "keras.optimizers.Adam.amsgrad = 'no'",
+      'amsgrad must be True or False or None. '
+      "Received: amsgrad='no' at x.gin:11.",
+    ),
+    (
+      'keras.optimisers.Adam.beta_2 = 0.8',
+      'Unknown component keras.optimisers.Adam at x.gin:11. There is no '
+      'optimisers in it. Did you mean optimizers?',
+    ),
+    (
+      'keras.optimizers.beta_2 = 0.8',
+      'Unknown component keras.optimizers at x.gin:11. '
+      'It is a module, not a function or class.',
+    ),
+    (
+      'keras.optimizers.SGD.momentum = 0.8',
+      'keras.optimizers.SGD.momentum at x.gin:11 is used nowhere: no reference '
+      'leads from train_keras to @keras.optimizers.SGD.',
+    ),
+  )
+  def test_one_more_line(self, line, *expected):
+    self.assert_faults(_TEXT + line, *expected, root='train_keras')
+
+  def test_wrong_kind_of_class(self):
+    self.assert_faults(
+      _TEXT.replace('@keras.layers.Dense()', '@keras.losses.Huber()').replace(
+        'keras.layers.Dense.units = 3', ''
+      ),
+      'layers must be a sequence of Layers, as @name(). Received: '
+      'layers=[@keras.losses.Huber(), @keras.layers.Conv2D()] at x.gin:7.',
+      root='train_keras',
+    )
+
+  def test_what_a_constructor_refuses(self):
+    text = _TEXT + "keras.layers.Dense.activation = 'realu'"
+    configuration = self.load(text, root='train_keras')
+    with self.assertRaises(config_case.InputError) as caught:
+      configuration.build()
+    lines = str(caught.exception).splitlines()
+    self.assertStartsWith(lines[0], 'keras.layers.Dense: ')
+    self.assertIn('realu', lines[0])
+
+  @parameterized.parameters('Adam', 'SGD', 'RMSprop', 'AdamW', 'Lion')
+  def test_true_parameters_of_optimizers(self, name):
+    optimizer = getattr(keras.optimizers, name)
+    known = components.parameters(optimizer)
+    self.assertIn('learning_rate', known)
+    self.assertIn('clipnorm', known)
+    self.assertNotIn('kwargs', known)
+    # Each can really be given, with its default.
+    optimizer(**{name: each.default for name, each in known.items()})
+
+  @parameterized.parameters('Dense', 'Conv2D', 'SeparableConv2D', 'Dropout')
+  def test_true_parameters_of_layers(self, name):
+    layer = getattr(keras.layers, name)
+    needed = {'units': 1, 'filters': 1, 'kernel_size': 3, 'rate': 0.1}
+    known = components.parameters(layer)
+    self.assertIn('trainable', known)
+    layer(
+      **{name: needed.get(name, each.default) for name, each in known.items()}
+    )
+
+
+if __name__ == '__main__':
+  absltest.main()

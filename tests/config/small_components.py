@@ -1,0 +1,124 @@
+"""Components for the tests of the configuration; no TensorFlow."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Annotated
+from typing import Literal
+
+import gin
+
+from tinygin.config import constraints
+from tinygin.config.constraints import Above
+from tinygin.config.constraints import AtLeast
+from tinygin.config.constraints import Below
+from tinygin.config.constraints import Each
+from tinygin.config.constraints import Length
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class Adam:
+  """An optimizer."""
+
+  learning_rate: Annotated[float, Above(0)]
+  beta: Annotated[float, AtLeast(0), Below(1)]
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class Momentum:
+  """Another optimizer."""
+
+  learning_rate: Annotated[float, Above(0)]
+  decay: float
+
+
+class LayerBase:
+  """What networks of other libraries are derived from."""
+
+  def __init__(self, trainable=True, dtype=None, **kwargs):
+    if kwargs:
+      raise ValueError(f'Unrecognized arguments: {kwargs}')
+    self.trainable = trainable
+    self.dtype = dtype
+
+
+@gin.register
+class Layer(LayerBase):
+  """A layer; its name is given by the network."""
+
+  def __init__(self, rate=0.1, **kwargs):
+    super().__init__(dtype='float32', **kwargs)
+    self.rate = rate
+
+
+@gin.register
+@constraints.enforce
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """A network."""
+
+  levels: Annotated[tuple[int, ...], Length(1, 3), Each(AtLeast(1))]
+  width: Annotated[int, AtLeast(1)]
+  padding: Literal['same', 'valid']
+  layer: Callable[..., LayerBase] | None = None
+  inner: 'Network | None' = None
+
+
+@gin.register
+def text(value: str) -> str:
+  """Returns a text."""
+  return value
+
+
+@gin.register
+def pair(first: int, second: int) -> int:
+  """Adds, unless the sum is too large."""
+  if first + second > 100:
+    raise ValueError(f'The sum of first={first} and second is too large.')
+  return first + second
+
+
+@gin.register
+def scale(x: float, factor: float) -> float:
+  """Multiplies."""
+  return x * factor
+
+
+@gin.register
+def block(x: int, size: int, width: int, name: str) -> tuple:
+  """Returns what it is given."""
+  return x, size, width, name
+
+
+Named = Annotated[Callable[[int], tuple], constraints.Supplies('name')]
+
+
+@gin.configurable('train')
+@dataclasses.dataclass(frozen=True)
+class Train:
+  """The root."""
+
+  epochs: Annotated[int, AtLeast(1)]
+  optimizer: Annotated[
+    Callable[..., Adam | Momentum], constraints.Supplies('learning_rate')
+  ]
+  network: Network | None = None
+  scale: Callable[[float], float] | None = None
+  rate: float | None = None
+  names: list[str] | None = None
+  count: int | None = None
+  flag: bool | None = None
+  options: dict[str, int] | None = None
+  label: str | None = None
+  log_every: Annotated[int | None, constraints.CONTINUABLE] = None
+  block: Annotated[Named, constraints.Supplies('width')] | None = None
+  extra: object = None
+
+
+@gin.configurable('build')
+@dataclasses.dataclass(frozen=True)
+class Build:
+  """The root of another program."""
+
+  shards: int

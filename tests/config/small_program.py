@@ -1,0 +1,27 @@
+"""A program as the entry points are, without TensorFlow.
+
+small_program --gin_file=FILE
+"""
+
+import sys
+
+from tinygin.config import entry_point
+
+entry_point.define_config_flags()
+entry_point.define_short_flags()
+
+
+def main(argv: list[str]) -> int | None:
+  """Prints what it builds."""
+  del argv
+  train = entry_point.load_from_flags('train').build()
+  print(train.epochs, train.label)
+  if train.label == 'fail':
+    raise RuntimeError('A failure of the program.')
+  if 'tensorflow' in sys.modules:
+    print('TensorFlow was imported.')
+  return train.count
+
+
+if __name__ == '__main__':
+  entry_point.run(main)

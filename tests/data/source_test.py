@@ -1,0 +1,249 @@
+"""Reading a data set: what Pillow reads from the same files."""
+
+import dataclasses
+import io
+import itertools
+import os
+import pathlib
+import shutil
+import struct
+import tempfile
+import unittest
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl.testing import absltest
+from absl.testing import parameterized
+from PIL import Image
+
+from beam_pipelines import dataset
+from beam_pipelines.sources import synthetic
+from tinygin.config import errors
+from tinygin.data import augmentation
+from tinygin.data import batches
+from tinygin.data import preprocessing
+from tinygin.data import records
+from tinygin.data import source
+
+
+def setUpModule():
+  global DATASET
+  folder = tempfile.TemporaryDirectory()
+  unittest.addModuleCleanup(folder.cleanup)
+  DATASET = dataset.Dataset(
+    name='small',
+    data_dir=folder.name,
+    source=synthetic.Synthetic(
+      seed=1,
+      train_images=4,
+      validation_images=2,
+      test_images=1,
+      noise=0.05,
+      greyscale=0.2,
+    ),
+    classes=12,
+    image_size=64,
+    examples_per_shard=20,
+    resize=None,
+    max_bad_images=0,
+  )
+
+
+class SourceTest(parameterized.TestCase):
+  def test_a_missing_data_set_is_built_unless_forbidden(self):
+    missing = dataclasses.replace(DATASET, name='missing')
+    with self.assertRaises(errors.InputError) as caught:
+      source.prepare(missing, may_build=False)
+    self.assertEqual(
+      str(caught.exception),
+      f'The data set {missing.directory} is not built yet, and a dry run '
+      'writes nothing. Run //beam_pipelines:build_dataset first.',
+    )
+    self.assertEqual(source.prepare(missing, may_build=True), missing.directory)
+    self.assertEqual(
+      source.prepare(missing, may_build=False), missing.directory
+    )
+
+  def test_reads_what_is_in_the_files(self):
+    directory = source.prepare(DATASET, may_build=True)
+    split = source.read(directory, 'train', memory_limit_mib=100)
+    builder = tfds.builder_from_directory(directory)
+    encoded = list(
+      builder.as_dataset(
+        split='train', decoders={'image': tfds.decode.SkipDecoding()}
+      ).as_numpy_iterator()
+    )
+    self.assertEqual(split.size, 48)
+    self.assertEqual(
+      split.class_names, tuple(builder.info.features['label'].names)
+    )
+    for image, label, example in zip(
+      split.images.numpy(), split.labels.numpy(), encoded, strict=True
+    ):
+      opened = Image.open(io.BytesIO(example['image'])).convert('RGB')
+      np.testing.assert_array_equal(image, np.asarray(opened))
+      self.assertEqual(label, example['label'])
+
+  @parameterized.parameters(
+    ('train[:55%]', 'train[55%:]'),
+    ('train[:21]', 'train[21:22]', 'train[22:]'),
+    ('train[:10%]+train[10%:40%]', 'train[40%:]'),
+  )
+  def test_parts_of_a_split(self, *names):
+    directory = source.prepare(DATASET, may_build=True)
+    whole = source.read(directory, 'train', 100)
+    parts = [source.read(directory, part, 100) for part in names]
+    np.testing.assert_array_equal(
+      whole.images, np.concatenate([part.images for part in parts])
+    )
+    np.testing.assert_array_equal(
+      whole.labels, np.concatenate([part.labels for part in parts])
+    )
+
+  def test_no_such_split(self):
+    directory = source.prepare(DATASET, may_build=True)
+    with self.assertRaises(errors.InputError) as caught:
+      source.read(directory, 'valid', 100)
+    self.assertEqual(
+      str(caught.exception),
+      f"{directory} must hold the split asked for. Received: 'valid'; "
+      'present: test, train, validation.',
+    )
+
+  def test_an_empty_split(self):
+    directory = source.prepare(DATASET, may_build=True)
+    with self.assertRaises(errors.InputError) as caught:
+      source.read(directory, 'train[:0]', 100)
+    self.assertEqual(
+      str(caught.exception),
+      "The split asked for must hold examples. Received: 'train[:0]' of "
+      f'{directory}, which has none.',
+    )
+
+  def test_labels_that_the_archive_does_not_hold(self):
+    directory = source.prepare(DATASET, may_build=True)
+    for limit in (0, 100):
+      split = source.read(directory, 'test', limit)
+      np.testing.assert_array_equal(split.labels, np.full(12, -1))
+
+
+class StoredImagesTest(parameterized.TestCase):
+  """Images that do not fit into memory."""
+
+  @parameterized.parameters(
+    'train',
+    'validation',
+    'train[:50%]',
+    'train[19:41]',
+    'train[5%:25%]+train[70%:]',
+  )
+  def test_are_those_that_memory_would_hold(self, name):
+    directory = source.prepare(DATASET, may_build=True)
+    memory = source.read(directory, name, 100)
+    stored = source.read(directory, name, 0)
+    self.assertIsInstance(memory.images, tf.Tensor)
+    self.assertIsInstance(stored.images, records.StoredImages)
+    self.assertEqual(
+      (stored.size, stored.name, stored.class_names),
+      (memory.size, memory.name, memory.class_names),
+    )
+    generator = np.random.default_rng(0)
+    indices = tf.constant(generator.integers(0, memory.size, 64))
+    for ours, theirs in zip(
+      stored.gather(indices), memory.gather(indices), strict=True
+    ):
+      self.assertEqual((ours.dtype, ours.shape), (theirs.dtype, theirs.shape))
+      np.testing.assert_array_equal(ours, theirs)
+
+  @parameterized.parameters(0, 5)
+  def test_train_as_from_memory(self, first_step):
+    directory = source.prepare(DATASET, may_build=True)
+
+    def take(limit):
+      dataset = batches.training(
+        source.read(directory, 'train[:50%]', limit),
+        tf.distribute.get_strategy(),
+        batch_size=10,
+        first_step=first_step,
+        seed=4,
+        augmentation=[augmentation.HorizontalFlip(probability=0.5)],
+        preprocessing=preprocessing.per_image_standardization,
+      )
+      return list(itertools.islice(dataset, 6))  # Two epochs and more.
+
+    for stored, memory in zip(take(0), take(100), strict=True):
+      np.testing.assert_array_equal(stored[0], memory[0])
+      np.testing.assert_array_equal(stored[1], memory[1])
+
+
+@parameterized.named_parameters(('memory', 100), ('stored', 0))
+class DamageTest(parameterized.TestCase):
+  """Files that are not what the data set declares."""
+
+  def setUp(self):
+    super().setUp()
+    built = source.prepare(DATASET, may_build=True)
+    self.directory = self.create_tempdir().full_path + '/copy/1.0.0'
+    shutil.copytree(built, self.directory)
+    self.paths = sorted(pathlib.Path(self.directory).glob('*-train.*'))
+    self.assertGreater(len(self.paths), 1)
+
+  def _assert_fault(self, limit, received):
+    with self.assertRaises(errors.InputError) as caught:
+      source.read(self.directory, 'train', limit)
+    self.assertEqual(
+      str(caught.exception),
+      f'The files of {self.directory} must hold the examples that its '
+      f'dataset_info.json declares. Received: {received}. Build the data set '
+      'anew.',
+    )
+
+  def test_empty_file(self, limit):
+    os.truncate(self.paths[0], 0)
+    self._assert_fault(limit, '32 of 48 examples')
+
+  def test_missing_file(self, limit):
+    self.paths[0].unlink()
+    self._assert_fault(limit, f'{self.paths[0].name}, which is damaged')
+
+  def test_file_that_is_cut_short(self, limit):
+    os.truncate(self.paths[0], self.paths[0].stat().st_size - 1)
+    self._assert_fault(limit, f'{self.paths[0].name}, which is damaged')
+
+  def test_flipped_bit(self, limit):
+    content = bytearray(self.paths[1].read_bytes())
+    content[1000] ^= 4
+    self.paths[1].write_bytes(content)
+    self._assert_fault(limit, f'{self.paths[1].name}, which is damaged')
+
+  def test_not_a_jpeg(self, limit):
+    example = tf.train.Example()
+    example.ParseFromString(
+      next(tf.data.TFRecordDataset(str(self.paths[0])).as_numpy_iterator())
+    )
+    example.features.feature['image'].bytes_list.value[0] = b'no image'
+    with tf.io.TFRecordWriter(str(self.paths[0])) as writer:
+      for _ in range(16):
+        writer.write(example.SerializeToString())
+    if limit:
+      self._assert_fault(limit, 'an image or label, which is damaged')
+    else:  # Comes to light when the image is asked for.
+      split = source.read(self.directory, 'train', limit)
+      with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'image'):
+        split.gather(tf.constant([0], tf.int64))
+
+  def test_example_in_another_file(self, limit):
+    first, second = (path.read_bytes() for path in self.paths[:2])
+    (length,) = struct.unpack('<Q', first[:8])
+    record = first[: length + 16]
+    self.paths[0].write_bytes(first[len(record) :])
+    self.paths[1].write_bytes(second + record)
+    received = (
+      '47 of 48 examples' if limit else 'other counts in some of the files'
+    )
+    self._assert_fault(limit, received)
+
+
+if __name__ == '__main__':
+  absltest.main()

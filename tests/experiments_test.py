@@ -1,0 +1,93 @@
+"""Every experiment parses, builds its network and takes a step."""
+
+import pathlib
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tinygin.config import loading
+from tinygin.config import paths
+from tinygin.data import source
+from tinygin.training import trainer
+
+ROOT = pathlib.Path(paths.project_root())
+FILES = [ROOT / 'gin/quickstart.gin', *(ROOT / 'gin/experiments').glob('*.gin')]
+
+
+# What no network or optimizer of ours takes from Keras' classes otherwise than
+# Keras itself does: the structure of a layer, the initial values of what starts
+# as zeros or ones, and what the trainer does in their place.
+_STRUCTURE = {
+  *('autocast', 'axis', 'center', 'depth_multiplier', 'dilation_rate'),
+  *('groups', 'renorm', 'renorm_momentum', 'scale', 'trainable'),
+  *('beta_initializer', 'bias_initializer', 'gamma_initializer'),
+  *('moving_mean_initializer', 'moving_variance_initializer'),
+  *('ema_momentum', 'use_ema'),
+}
+
+
+def _load(path, *bindings):
+  if 'stanford.source' in path.read_text():
+    bindings += ("stanford.source = 'absent.zip'",)
+  return loading.load([str(path)], bindings, root='train')
+
+
+class ExperimentsTest(parameterized.TestCase):
+  @parameterized.named_parameters((path.stem, path) for path in FILES)
+  def test_takes_a_step(self, path):
+    bindings = ["train.log_every = '1 step'", 'EPOCHS = 1']
+    configuration = _load(path, *bindings)
+    experiment = configuration.build()
+
+    def read(directory, split, memory_limit_mib):
+      del directory, memory_limit_mib
+      generator = np.random.default_rng(0)
+      classes = experiment.dataset.classes
+      size = experiment.batch_size
+      images = generator.integers(0, 256, (size, 64, 64, 3))
+      return source.Split(
+        name=split,
+        images=tf.constant(images, tf.uint8),
+        labels=tf.constant(generator.integers(0, classes, size), tf.int64),
+        class_names=tuple(map(str, range(classes))),
+      )
+
+    directory = pathlib.Path(self.create_tempdir().full_path)
+    with mock.patch.object(source, 'prepare', lambda *_, **__: 'none'):
+      with mock.patch.object(source, 'read', read):
+        result = trainer.train(experiment, directory, may_build=False)
+    self.assertEqual(result['step'], 1)
+    self.assertEqual(result['validation']['count'], experiment.batch_size)
+    self.assertTrue(np.isfinite(result['validation']['loss']))
+
+  @parameterized.named_parameters((path.stem, path) for path in FILES)
+  def test_takes_no_hyperparameter_from_the_code(self, path):
+    found = [
+      name
+      for name in _load(path).defaults()
+      if name.rsplit('.', 1)[1] not in _STRUCTURE
+    ]
+    self.assertEmpty(found)
+
+  def test_headers_say_what_to_expect(self):
+    for path in FILES:
+      header = path.read_text().split('\n\n')[0]
+      for part in ('--gin_file=', 'Cost:', 'Expected validation top-1:'):
+        self.assertIn(part, header, path)
+
+  def test_experiments_override_little(self):
+    for path in FILES:
+      lines = path.read_text().splitlines()
+      statements = [
+        line
+        for line in lines
+        if line and not line.startswith(('#', ' ', 'include', 'import', ')'))
+      ]
+      self.assertLessEqual(len(statements), 10, path)
+
+
+if __name__ == '__main__':
+  absltest.main()

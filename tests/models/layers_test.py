@@ -1,0 +1,192 @@
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import absltest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from tinygin.models import layers
+
+_SIZES = st.integers(1, 5)
+_CHANNELS = st.sampled_from([1, 3, 8, 16, 24])
+_DTYPES = st.sampled_from(['float32', 'mixed_bfloat16'])
+_TOLERANCE = {'float32': 1e-4, 'mixed_bfloat16': 4e-2}
+_examples = settings(max_examples=25, deadline=None, derandomize=True)
+
+
+def setUpModule():
+  cpus = tf.config.list_physical_devices('CPU')
+  tf.config.set_logical_device_configuration(
+    cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2
+  )
+
+
+class SameAsKerasTest(absltest.TestCase):
+  """Fast and stock layers agree: variables, results, gradients, statistics."""
+
+  @_examples
+  @given(_SIZES, _SIZES, _SIZES, _CHANNELS, _DTYPES, st.integers(0, 99))
+  def test_batch_normalization(self, batch, height, width, channels, dtype, s):
+    arguments = {'momentum': 0.7, 'epsilon': 2e-3, 'dtype': dtype}
+    if dtype == 'mixed_bfloat16' and batch * height * width < 8:
+      batch = 8  # Of few values the statistics amplify the rounding at will.
+    self._compare(
+      'BatchNormalization', arguments, (batch, height, width, channels), s
+    )
+
+  @_examples
+  @given(
+    _SIZES,
+    _CHANNELS,
+    st.integers(1, 9),
+    st.sampled_from([1, 2, 3, (1, 3)]),
+    st.sampled_from([1, 2]),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from(['same', 'valid']),
+    st.booleans(),
+    _DTYPES,
+    st.integers(0, 99),
+  )
+  def test_separable_convolution(
+    self,
+    batch,
+    channels,
+    filters,
+    size,
+    strides,
+    multiplier,
+    pad,
+    bias,
+    dtype,
+    s,
+  ):
+    arguments = {
+      'filters': filters,
+      'kernel_size': size,
+      'strides': strides,
+      'depth_multiplier': multiplier,
+      'padding': pad,
+      'use_bias': bias,
+      'activation': 'relu' if bias else None,
+      'bias_initializer': 'random_normal',
+      'dtype': dtype,
+    }
+    self._compare('SeparableConv2D', arguments, (batch, 5, 6, channels), s)
+
+  @_examples
+  @given(
+    _SIZES,
+    _CHANNELS,
+    st.integers(1, 9),
+    st.sampled_from([1, 3]),
+    st.sampled_from([1, 2]),
+    st.booleans(),
+    _DTYPES,
+    st.integers(0, 99),
+  )
+  def test_convolution(
+    self, batch, channels, filters, size, strides, bias, dtype, seed
+  ):
+    arguments = {
+      'filters': filters,
+      'kernel_size': size,
+      'strides': strides,
+      'use_bias': bias,
+      'activation': 'relu' if bias else None,
+      'bias_initializer': 'random_normal',
+      'dtype': dtype,
+    }
+    self._compare('Conv2D', arguments, (batch, 5, 6, channels), seed)
+
+  def _compare(self, name, arguments, shape, seed):
+    generator = np.random.default_rng(seed)
+    inputs = generator.normal(1, 2, shape).astype(np.float32)
+    stock = getattr(keras.layers, name)(**arguments, name='layer')
+    fast = getattr(layers, name)(**arguments, name='layer')
+    stock.build(shape)
+    fast.build(shape)
+    self.assertEqual(
+      [variable.path for variable in fast.variables],
+      [variable.path for variable in stock.variables],
+    )
+    for variable in stock.trainable_variables:
+      noise = generator.normal(size=variable.shape) / 2
+      variable.assign(variable + noise)
+    fast.set_weights(stock.get_weights())
+    upstream = generator.normal(size=stock.compute_output_shape(shape))
+    tolerance = _TOLERANCE[arguments['dtype']]
+    for expected, received in zip(
+      _step(stock, inputs, upstream), _step(fast, inputs, upstream), strict=True
+    ):
+      scale = np.abs(expected).max(initial=1)
+      np.testing.assert_allclose(
+        received / scale, expected / scale, atol=tolerance
+      )
+
+
+def _step(layer, inputs, upstream):
+  """Returns outputs, gradients and variables after a step of training."""
+  inputs = tf.cast(inputs, layer.compute_dtype)
+
+  @tf.function
+  def step():
+    with tf.GradientTape() as tape:
+      tape.watch(inputs)
+      arguments = {'training': True} if 'Norm' in type(layer).__name__ else {}
+      outputs = layer(inputs, **arguments)
+      loss = tf.reduce_sum(tf.cast(outputs, tf.float32) * upstream)
+    sources = [inputs, *(v.value for v in layer.trainable_variables)]
+    return [outputs, *tape.gradient(loss, sources)]
+
+  results = [tf.cast(each, tf.float32).numpy() for each in step()]
+  return results + [variable.numpy() for variable in layer.variables]
+
+
+class BatchNormalizationTest(absltest.TestCase):
+  def test_fused_in_training_only(self):
+    layer = layers.BatchNormalization(momentum=0.9, epsilon=1e-3)
+    layer.build((None, 4, 4, 3))
+    self.assertIn('FusedBatchNormV3', _operations(layer, training=True))
+    self.assertNotIn('FusedBatchNormV3', _operations(layer, training=False))
+    layer.trainable = False
+    self.assertNotIn('FusedBatchNormV3', _operations(layer, training=True))
+
+  def test_synchronised_under_a_strategy_of_several_replicas(self):
+    arguments = {'momentum': 0.9, 'epsilon': 1e-3}
+    self.assertFalse(layers.BatchNormalization(**arguments).synchronized)
+    strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+    with strategy.scope():
+      self.assertTrue(layers.BatchNormalization(**arguments).synchronized)
+      fixed = layers.BatchNormalization(synchronized=False, **arguments)
+      self.assertFalse(fixed.synchronized)
+
+
+def _operations(layer, training):
+  @tf.function
+  def call(inputs):
+    return layer(inputs, training=training)
+
+  graph = call.get_concrete_function(tf.TensorSpec((None, 4, 4, 3))).graph
+  return {operation.type for operation in graph.get_operations()}
+
+
+class DropoutTest(absltest.TestCase):
+  def test_drops_in_training_only_and_restores_its_state(self):
+    layer = layers.Dropout(0.5, seed=1, name='drop')
+    ones = np.ones((4, 1000), np.float32)
+    first = layer(ones, training=True).numpy()
+    self.assertCountEqual(np.unique(first), [0, 2])
+    self.assertBetween(first.mean(), 0.9, 1.1)
+    np.testing.assert_array_equal(layer(ones), ones)
+    [state] = layer.variables
+    self.assertEqual(state.path, 'drop_seed/seed_generator_state')
+    saved = state.numpy()
+    second = layer(ones, training=True).numpy()
+    self.assertFalse(np.array_equal(first, second))
+    state.assign(saved)
+    np.testing.assert_array_equal(layer(ones, training=True), second)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,59 @@
+"""The progress of a run, line by line."""
+
+import io
+
+from absl.testing import absltest
+
+from tinygin.reporting import progress
+
+
+class _Terminal(io.StringIO):
+  def isatty(self):
+    return True
+
+
+class ProgressTest(absltest.TestCase):
+  def _show(self, stream):
+    shown = progress.Progress(1000, 32, now=100.0, stream=stream)
+    shown.train(steps=50, now=110.0)
+    shown.show(50, 0.5, {'loss': 1.25, 'top1': 0.5})
+    shown.evaluation(50, 0.5, {'loss': 1.5, 'top1': 0.25})
+    shown.resume(now=200.0)
+    shown.train(steps=50, now=210.0)
+    shown.show(100, 1.0, {'loss': 1.0, 'top1': 0.75})
+    return shown
+
+  def test_plain_lines(self):
+    stream = io.StringIO()
+    self._show(stream)
+    self.assertEqual(
+      stream.getvalue(),
+      'step 50/1,000  epoch 0.50  loss 1.2500  top1 0.5000  160 images/s  '
+      'ETA 3:10\n'
+      'step 50/1,000  epoch 0.50  validation loss 1.5000  top1 0.2500\n'
+      'step 100/1,000  epoch 1.00  loss 1.0000  top1 0.7500  160 images/s  '
+      'ETA 3:00\n',
+    )
+
+  def test_a_terminal_shows_one_live_line(self):
+    stream = _Terminal()
+    self._show(stream)
+    # Every line starts by erasing the live one; only results end theirs.
+    lines = stream.getvalue().split('\r\x1b[2K')
+    self.assertEqual([line.endswith('\n') for line in lines[1:]], [0, 1, 0])
+
+  def test_evaluations_do_not_count_as_training_time(self):
+    shown = self._show(io.StringIO())
+    self.assertEqual(shown.seconds, 20.0)
+    self.assertEqual(shown.images_per_second, 160.0)
+
+  def test_long_runs_show_hours(self):
+    stream = io.StringIO()
+    shown = progress.Progress(100_000, 32, now=0.0, stream=stream)
+    shown.train(steps=10, now=10.0)
+    shown.show(10, 0.1, {})
+    self.assertIn('ETA 27:46:30', stream.getvalue())
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,203 @@
+"""The programs as a user calls them: a whole run, and wrong input."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+from absl.testing import absltest
+
+SMALL = [
+  '--gin_file=gin/quickstart.gin',
+  '--gin_bindings=LEVELS = (1,); WIDTH = 8; EPOCHS = 2; BATCH_SIZE = 16',
+  '--gin_bindings=synthetic.train_images = 4; synthetic.validation_images = 2',
+  "--gin_bindings=train.log_every = '2 steps'; train.steps_per_loop = 2",
+]
+
+
+def _run(directory, module, *arguments):
+  root = pathlib.Path(__file__).parent.parent
+  path = os.pathsep.join([str(root), os.environ.get('PYTHONPATH', '')])
+  return subprocess.run(
+    [sys.executable, '-m', module, *arguments],
+    cwd=directory,
+    env={**os.environ, 'PYTHONPATH': path, 'BUILD_WORKING_DIRECTORY': ''},
+    capture_output=True,
+    text=True,
+  )
+
+
+class WholeRunTest(absltest.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.directory = pathlib.Path(absltest.get_default_test_tmpdir()) / 'whole'
+    shutil.rmtree(cls.directory, ignore_errors=True)
+    cls.directory.mkdir(parents=True)
+    cls.finished = _run(
+      cls.directory, 'tinygin.train', *SMALL, "--gin_bindings=RUN_DIR = 'first'"
+    )
+    cls.run_dir = cls.directory / 'first'
+
+  def _metrics(self, run_dir):
+    lines = (run_dir / 'metrics.jsonl').read_text().splitlines()
+    metrics = [json.loads(line) for line in lines]
+    for line in metrics:
+      line.pop('images_per_second', None)
+    return metrics
+
+  def test_ends_with_a_summary(self):
+    self.assertEqual(self.finished.returncode, 0, self.finished.stderr)
+    result = json.loads((self.run_dir / 'result.json').read_text())
+    self.assertEqual(result['step'], 6)
+    self.assertEqual(result['validation']['count'], 24)
+    lines = self.finished.stdout.strip().splitlines()
+    self.assertIn(
+      f'Validation top-1 {result["validation"]["top1"]:.4f}, top-5 '
+      f'{result["validation"]["top5"]:.4f}, loss '
+      f'{result["validation"]["loss"]:.4f} on 24 images after 2.0 epochs.',
+      lines,
+    )
+    self.assertIn(f'Run directory  {self.run_dir}', lines)
+    self.assertIn(
+      f'TensorBoard    tensorboard --logdir={self.directory}', lines
+    )
+
+  def test_logs_every_step_asked_for(self):
+    found = [
+      (line['split'], line['step']) for line in self._metrics(self.run_dir)
+    ]
+    self.assertEqual(
+      found,
+      [
+        ('train', 2),
+        ('validation', 3),
+        ('train', 4),
+        ('train', 6),
+        ('validation', 6),
+      ],
+    )
+
+  def test_says_where_it_comes_from(self):
+    provenance = json.loads((self.run_dir / 'provenance.json').read_text())
+    start = provenance['starts'][0]
+    self.assertIn('--gin_file=gin/quickstart.gin', start['command_line'])
+    self.assertEqual(start['seed'], 0)
+    self.assertIn('tensorflow', start['versions'])
+
+  def test_its_config_alone_repeats_it(self):
+    again = _run(
+      self.directory,
+      'tinygin.train',
+      f'--gin_file={self.run_dir}/config.gin',
+      "--gin_bindings=RUN_DIR = 'second'",
+    )
+    self.assertEqual(again.returncode, 0, again.stderr)
+    self.assertEqual(
+      self._metrics(self.run_dir), self._metrics(self.directory / 'second')
+    )
+
+  def test_evaluate_agrees_with_the_trainer(self):
+    evaluated = _run(
+      self.directory, 'tinygin.evaluate', f'--run_dir={self.run_dir}'
+    )
+    self.assertEqual(evaluated.returncode, 0, evaluated.stderr)
+    result = json.loads((self.run_dir / 'result.json').read_text())
+    self.assertEqual(
+      json.loads(evaluated.stdout),
+      {'split': 'validation', 'step': 6, **result['validation']},
+    )
+
+  def test_resuming_a_finished_run_says_the_same(self):
+    resumed = _run(self.directory, 'tinygin.train', f'--resume={self.run_dir}')
+    self.assertEqual(resumed.returncode, 0, resumed.stderr)
+    start = self.finished.stdout.index('Validation top-1')
+    self.assertEndsWith(resumed.stdout, self.finished.stdout[start:])
+
+  def test_resumes_in_its_place_only_as_it_was(self):
+    place = f"--gin_bindings=RUN_DIR = '{self.run_dir}'"
+    config = f'--gin_file={self.run_dir}/config.gin'
+    resumed = _run(self.directory, 'tinygin.train', config, place)
+    self.assertEqual(resumed.returncode, 0, resumed.stderr)
+    other = _run(self.directory, 'tinygin.train', config, place, '--seed=7')
+    self.assertEqual(other.returncode, 2)
+    self.assertRegex(other.stderr, r'train\.seed +0 +7')
+
+  def test_a_longer_run_goes_on_when_that_is_allowed(self):
+    longer = self.directory / 'runs' / 'longer'
+    shutil.copytree(self.run_dir, longer)
+    again = ('tinygin.train', '--resume_last', '--epochs=3')
+    refused = _run(self.directory, *again)
+    self.assertEqual(refused.returncode, 2)
+    self.assertIn('--allow_changes', refused.stderr)
+    allowed = _run(self.directory, *again, '--allow_changes')
+    self.assertEqual(allowed.returncode, 0, allowed.stderr)
+    result = json.loads((longer / 'result.json').read_text())
+    self.assertEqual(result['step'], 9)
+    self.assertIn('EPOCHS = 3', (longer / 'config.gin').read_text())
+
+  def test_a_dry_run_keeps_nothing(self):
+    before = sorted(self.directory.iterdir())
+    dry = _run(
+      self.directory,
+      'tinygin.train',
+      *SMALL,
+      "--gin_bindings=RUN_DIR = 'third'",
+      '--dry',
+    )
+    self.assertEqual(dry.returncode, 0, dry.stderr)
+    self.assertEqual(sorted(self.directory.iterdir()), before)
+
+
+class WrongInputTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.directory = pathlib.Path(self.create_tempdir().full_path)
+
+  def _refused(self, module, *arguments):
+    refused = _run(self.directory, module, *arguments)
+    self.assertEqual(refused.returncode, 2, refused.stderr)
+    self.assertEqual(refused.stdout, '')
+    self.assertNotIn('Traceback', refused.stderr)
+    return refused.stderr.strip()
+
+  def test_a_gin_file_that_does_not_exist(self):
+    message = self._refused('tinygin.train', '--gin_file=gin/quickstrat.gin')
+    self.assertEqual(
+      message,
+      'No such file: gin/quickstrat.gin. Did you mean gin/quickstart.gin? '
+      'Given by --gin_file=gin/quickstrat.gin.',
+    )
+
+  def test_a_missing_archive_leaves_nothing(self):
+    message = self._refused(
+      'tinygin.train',
+      '--gin_file=gin/experiments/mini.gin',
+      "--gin_bindings=stanford.source = 'absent.zip'",
+    )
+    self.assertIn('absent.zip', message)
+    self.assertEmpty(
+      [path for path in self.directory.rglob('*') if path.is_file()]
+    )
+
+  def test_a_run_directory_that_cannot_be_written(self):
+    (self.directory / 'file').write_text('')
+    message = self._refused(
+      'tinygin.train', *SMALL, "--gin_bindings=RUN_DIR = 'file/run'"
+    )
+    self.assertEqual(
+      message,
+      f'The run directory {self.directory}/file/run must be a folder that can '
+      f'be written. Received: Not a directory ({self.directory}/file/run). '
+      'Choose another with train.run_dir.',
+    )
+
+  def test_a_run_that_does_not_exist(self):
+    message = self._refused('tinygin.evaluate', '--run_dir=runs/none')
+    self.assertIn('No such file: runs/none.', message)
+
+
+if __name__ == '__main__':
+  absltest.main()

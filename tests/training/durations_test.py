@@ -1,0 +1,58 @@
+"""Durations in steps."""
+
+from absl.testing import absltest
+from absl.testing import parameterized
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygin.config import constraints
+from tinygin.training import durations
+
+
+@constraints.enforce
+def _wait(warmup: durations.Duration, every: durations.Period = '1 step'):
+  return warmup, every
+
+
+class TimelineTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ('100 steps', 100),
+    ('1 step', 1),
+    ('0 steps', 0),
+    ('1 epoch', 32),
+    ('2.5 epochs', 79),
+    ('.1 epochs', 4),
+    ('64 images', 2),
+    ('65 images', 3),
+  )
+  def test_steps(self, duration, steps):
+    timeline = durations.Timeline(examples=1000, batch_size=32, epochs=3)
+    self.assertEqual(timeline.steps(duration), steps)
+
+  @parameterized.parameters('', '5', 'epochs', '-1 epochs', '5 minutes', 5)
+  def test_refuses_what_is_no_duration(self, duration):
+    with self.assertRaises(ValueError) as caught:
+      _wait(warmup=duration)
+    self.assertEqual(
+      str(caught.exception),
+      "warmup must be a string of a number and a unit, such as '100 steps', "
+      f"'2.5 epochs' or '50000 images'. Received: warmup={duration!r}.",
+    )
+
+  def test_a_period_takes_time(self):
+    _wait(warmup='0 steps')
+    with self.assertRaisesRegex(ValueError, 'a number above 0 and a unit'):
+      _wait(warmup='1 step', every='0 steps')
+
+  @given(st.integers(1, 10**6), st.integers(1, 4096), st.integers(1, 300))
+  def test_a_run_sees_its_epochs_and_less_than_a_batch_more(
+    self, examples, batch_size, epochs
+  ):
+    timeline = durations.Timeline(examples, batch_size, epochs)
+    images = timeline.total_steps * batch_size
+    self.assertBetween(images - epochs * examples, 0, batch_size - 1)
+    self.assertEqual(timeline.total_steps, timeline.steps(f'{epochs} epochs'))
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,152 @@
+"""Cuts runs off, at any point, and starts them again until they end.
+
+However often a run was cut off, its weights, logs and result are those of a run
+that was not. `--cuts=200` is the long form.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+from unittest import mock
+
+import tensorflow as tf
+from absl import flags
+from absl.testing import absltest
+
+from tests.training import small_experiment
+from tinygin.reporting import logs
+from tinygin.reporting import progress
+from tinygin.training import checkpoints
+from tinygin.training import evaluation
+from tinygin.training import plateaus
+from tinygin.training import trainer
+
+_CUTS = flags.DEFINE_integer('cuts', 6, 'How often runs are cut off.')
+
+# What a run does that can be cut off: before it, and so after the last.
+_POINTS = (
+  (progress.Progress, 'train'),
+  (logs.Logs, 'write'),
+  (logs.Logs, 'flush'),
+  (evaluation.Evaluation, '__call__'),
+  (checkpoints.Checkpoints, 'save'),
+  (tf.train.Checkpoint, 'write'),
+  (pathlib.Path, 'mkdir'),
+  (pathlib.Path, 'rename'),
+  (pathlib.Path, 'write_text'),
+  (shutil, 'rmtree'),
+)
+_SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+
+
+def _train(directory, cut, number):
+  """Trains, and sends itself a signal at the point with the number `cut`."""
+  passed = 0
+
+  def counted(function):
+    def call(*arguments, **keywords):
+      nonlocal passed
+      passed += 1
+      if passed == cut:
+        os.kill(os.getpid(), number)
+      return function(*arguments, **keywords)
+
+    return call
+
+  with small_experiment.patched():
+    for owner, name in _POINTS:
+      mock.patch.object(owner, name, counted(getattr(owner, name))).start()
+    trainer.train(
+      small_experiment.make(
+        tf.distribute.MirroredStrategy(['/cpu:0']),
+        average_decay=0.9,
+        reduce_on_plateau=plateaus.ReduceOnPlateau(
+          monitor='train_loss',
+          factor=0.5,
+          patience=1,
+          minimum_change=0.2,
+          cooldown=0,
+          minimum_rate=0.0,
+        ),
+      ),
+      directory,
+      may_build=False,
+    )
+  return passed
+
+
+def _start(directory, cut=0, number=signal.SIGKILL):
+  """Trains in a process of its own; returns its exit status.
+
+  TensorFlow is imported here but never runs here, so that a fork is safe.
+  """
+  child = os.fork()
+  if not child:
+    status = 1
+    try:
+      passed = _train(directory, cut, number)
+      (directory / 'passed').write_text(str(passed))
+      status = 0
+    except trainer.Interrupted as interruption:
+      status = interruption.exit_status
+    finally:
+      os._exit(status)
+  return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _outcome(directory):
+  """Returns all that must not depend on how often the run was cut off."""
+  steps = checkpoints.steps(directory / 'checkpoints')
+  weights = {
+    step: hashlib.sha256(
+      (
+        directory / f'checkpoints/step-{step:08d}/variables.data-00000-of-00001'
+      ).read_bytes()
+    ).hexdigest()
+    for step in steps
+  }
+  lines = [
+    {k: v for k, v in json.loads(line).items() if k != 'images_per_second'}
+    for line in (directory / 'metrics.jsonl').read_text().splitlines()
+  ]
+  result = json.loads((directory / 'result.json').read_text())
+  result = {
+    name: each
+    for name, each in result.items()
+    if name not in ('images_per_second', 'seconds')
+  }
+  left = sorted(path.name for path in (directory / 'checkpoints').iterdir())
+  return {'weights': weights, 'lines': lines, 'result': result, 'left': left}
+
+
+class FaultsTest(absltest.TestCase):
+  def _directory(self):
+    return pathlib.Path(self.create_tempdir().full_path)
+
+  def test_a_run_ends_the_same_however_often_it_is_cut_off(self):
+    whole = self._directory()
+    self.assertEqual(_start(whole), 0)
+    points = int((whole / 'passed').read_text())
+    expected = _outcome(whole)
+    generator = random.Random(0)
+    cuts = 0
+    while cuts < _CUTS.value:
+      directory = self._directory()
+      status = None
+      while status != 0:
+        number = generator.choice(_SIGNALS)
+        # What is left of a run passes fewer points; then it ends.
+        cut = generator.randint(1, points)
+        status = _start(directory, cut, number)
+        # SIGTERM ends a run at once where there is nothing to save.
+        self.assertIn(status, (0, 143, *(-each for each in _SIGNALS)), cut)
+        cuts += status != 0
+      self.assertEqual(_outcome(directory), expected)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,60 @@
+"""Learning rates over the course of a run."""
+
+import math
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tinygin.training import durations
+from tinygin.training import schedules
+
+# 10 steps an epoch, 100 in all.
+TIMELINE = durations.Timeline(examples=80, batch_size=8, epochs=10)
+
+
+class SchedulesTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (schedules.Constant(rate=0.1), {0: 0.1, 1: 0.1, 99: 0.1}),
+    (
+      schedules.WarmupCosine(peak=1.0, warmup='2 epochs', final_fraction=0.1),
+      {0: 0.0, 10: 0.5, 20: 1.0, 60: 0.55, 100: 0.1},
+    ),
+    (
+      schedules.WarmupCosine(peak=1.0, warmup='0 steps', final_fraction=0.0),
+      {0: 1.0, 50: 0.5, 100: 0.0},
+    ),
+    (
+      schedules.ExponentialSteps(
+        initial=1.0, coefficient=0.5, every='2 epochs'
+      ),
+      {0: 1.0, 19: 1.0, 20: 0.5, 39: 0.5, 40: 0.25},
+    ),
+    (
+      schedules.ExponentialAfter(initial=1.0, coefficient=0.5, after=3),
+      {0: 1.0, 39: 1.0, 40: 0.5, 49: 0.5, 50: 0.25, 99: 0.5**6},
+    ),
+    (
+      schedules.OneCycle(
+        peak=1.0, start_fraction=0.1, final_fraction=0.0, rise='4 epochs'
+      ),
+      {0: 0.1, 20: 0.55, 40: 1.0, 70: 0.5, 100: 0.0},
+    ),
+  )
+  def test_rates(self, schedule, expected):
+    rates = schedule(TIMELINE)
+    found = {step: float(rates(step)) for step in expected}
+    for step, rate in expected.items():
+      self.assertAlmostEqual(found[step], rate, places=5, msg=f'step {step}')
+
+  def test_agrees_with_the_formula_of_the_published_code(self):
+    schedule = schedules.ExponentialAfter(
+      initial=0.002, coefficient=0.75, after=4
+    )(TIMELINE)
+    for step in range(100):
+      epoch = step // 10
+      rate = 0.002 if epoch < 4 else 0.002 * 0.75 ** (epoch - 4)
+      self.assertTrue(math.isclose(float(schedule(step)), rate, rel_tol=1e-5))
+
+
+if __name__ == '__main__':
+  absltest.main()

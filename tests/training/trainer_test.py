@@ -1,0 +1,295 @@
+"""The training loop: it learns, resumes exactly, and reports what it did."""
+
+import functools
+import json
+import pathlib
+import signal
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import absltest
+from tensorboard.backend.event_processing import event_accumulator
+
+from tests.training import small_experiment
+from tinygin.config import errors
+from tinygin.training import checkpoints
+from tinygin.training import plateaus
+from tinygin.training import schedules
+from tinygin.training import strategies
+from tinygin.training import trainer
+
+
+def setUpModule():
+  global ONE, TWO
+  TWO = strategies.mirrored(logical_cpus=2)
+  ONE = tf.distribute.MirroredStrategy(['/cpu:0'])
+
+
+def _lines(directory):
+  text = (directory / 'metrics.jsonl').read_text()
+  return [json.loads(line) for line in text.splitlines()]
+
+
+def _without_times(lines):
+  return [
+    {k: v for k, v in line.items() if k != 'images_per_second'}
+    for line in lines
+  ]
+
+
+def _variables(directory):
+  """Returns the newest checkpoint's variables by name."""
+  step = checkpoints.steps(directory / 'checkpoints')[-1]
+  prefix = directory / f'checkpoints/step-{step:08d}/variables'
+  reader = tf.train.load_checkpoint(str(prefix))
+  return {
+    name: reader.get_tensor(name)
+    for name in reader.get_variable_to_shape_map()
+    if name.startswith(('model', 'optimizer', 'average'))
+  }
+
+
+def _sgd(learning_rate):
+  return keras.optimizers.SGD(learning_rate)
+
+
+class TrainerTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.enter_context(small_experiment.patched())
+
+  def _directory(self):
+    return pathlib.Path(self.create_tempdir().full_path)
+
+  def _train(self, strategy, directory, **changes):
+    experiment = small_experiment.make(strategy, **changes)
+    return trainer.train(experiment, directory, may_build=False)
+
+  def _interrupted(self, directory, after_loops, number, **changes):
+    """Trains, and sends itself a signal after some calls of the loop."""
+    loops = 0
+    count = trainer.progress.Progress.train
+
+    def train(progress, steps, now):
+      nonlocal loops
+      count(progress, steps, now)
+      loops += 1
+      if loops == after_loops:
+        signal.raise_signal(number)
+
+    with mock.patch.object(trainer.progress.Progress, 'train', train):
+      with self.assertRaises(trainer.Interrupted) as caught:
+        self._train(ONE, directory, **changes)
+    return caught.exception
+
+  def test_two_logical_devices_learn_and_report(self):
+    directory = self._directory()
+    result = self._train(TWO, directory, epochs=10)
+    self.assertEqual(result['status'], 'completed')
+    self.assertEqual(result['step'], 113)  # ceil(10 · 90 / 8)
+    self.assertEqual(result['validation']['count'], 37)
+    self.assertGreater(result['validation']['top1'], 0.6)
+    self.assertGreaterEqual(
+      result['best']['top1'], result['validation']['top1']
+    )
+    self.assertEqual(
+      json.loads((directory / 'result.json').read_text()), result
+    )
+
+  def test_replicas_change_nothing_but_rounding(self):
+    lines = []
+    for strategy in (ONE, TWO):
+      directory = self._directory()
+      # Each replica draws its own dropout, so it is left out here.
+      self._train(
+        strategy,
+        directory,
+        model=functools.partial(small_experiment.network, dropout=0),
+      )
+      lines.append(_lines(directory))
+    self.assertEqual(len(lines[0]), len(lines[1]))
+    for one, two in zip(*lines, strict=True):
+      self.assertEqual(one['step'], two['step'])
+      self.assertAlmostEqual(one['loss'], two['loss'], delta=1e-3)
+
+  def test_the_same_seed_gives_the_same_bits(self):
+    first, second, other = (self._directory() for _ in range(3))
+    self._train(ONE, first)
+    self._train(ONE, second)
+    self._train(ONE, other, seed=4)
+    variables = [_variables(each) for each in (first, second, other)]
+    for name, value in variables[0].items():
+      np.testing.assert_array_equal(value, variables[1][name], name)
+    kernels = [v for n, v in variables[0].items() if n.endswith('kernel')]
+    others = [v for n, v in variables[2].items() if n.endswith('kernel')]
+    for ours, theirs in zip(kernels, others, strict=True):
+      self.assertFalse(np.array_equal(ours, theirs))
+
+  def test_a_run_that_was_stopped_ends_as_one_that_was_not(self):
+    whole, stopped = self._directory(), self._directory()
+    stateful = {
+      'average_decay': 0.9,
+      'accumulation': 2,
+      'reduce_on_plateau': plateaus.ReduceOnPlateau(
+        monitor='train_loss',
+        factor=0.5,
+        patience=1,
+        minimum_change=9.0,
+        cooldown=0,
+        minimum_rate=0.0,
+      ),
+    }
+    self._train(ONE, whole, **stateful)
+    exits = [
+      self._interrupted(stopped, after_loops, number, **stateful).exit_status
+      for after_loops, number in ((1, signal.SIGTERM), (4, signal.SIGINT))
+    ]
+    self.assertEqual(exits, [143, 130])
+    self._train(ONE, stopped, **stateful)
+    rates = {line.get('learning_rate') for line in _lines(whole)} - {None}
+    self.assertGreater(len(rates), 1)
+    self.assertTrue(
+      any(name.startswith('average') for name in _variables(whole))
+    )
+    for name, value in _variables(whole).items():
+      np.testing.assert_array_equal(value, _variables(stopped)[name], name)
+    self.assertEqual(
+      _without_times(_lines(whole)), _without_times(_lines(stopped))
+    )
+
+  def test_what_was_logged_after_the_checkpoint_is_cut_off(self):
+    whole, killed = self._directory(), self._directory()
+    self._train(ONE, whole)
+
+    class Killed(BaseException):
+      pass
+
+    def kill(*arguments, **keywords):
+      raise Killed
+
+    with mock.patch.object(checkpoints.Checkpoints, 'save', kill):
+      with self.assertRaises(Killed):
+        self._train(ONE, killed)
+    self._train(ONE, killed)
+    self.assertEqual(
+      _without_times(_lines(whole)), _without_times(_lines(killed))
+    )
+    for split in ('train', 'validation'):
+      events = event_accumulator.EventAccumulator(
+        str(killed / split), size_guidance={'tensors': 0}
+      )
+      events.Reload()
+      self.assertEqual(
+        [event.step for event in events.Tensors('loss')],
+        [line['step'] for line in _lines(whole) if line['split'] == split],
+      )
+
+  def test_a_finished_run_started_again_says_the_same(self):
+    directory = self._directory()
+    result = self._train(ONE, directory)
+    self.assertEqual(self._train(ONE, directory), result)
+
+  def test_keeps_the_newest_and_the_best(self):
+    directory = self._directory()
+    result = self._train(ONE, directory, epochs=6, keep_checkpoints=1)
+    kept = checkpoints.steps(directory / 'checkpoints')
+    self.assertEqual(kept, sorted({result['best']['step'], result['step']}))
+
+  def test_ends_early_when_nothing_improves(self):
+    directory = self._directory()
+    stopping = plateaus.EarlyStopping(
+      monitor='validation_loss', patience=2, minimum_change=9.0
+    )
+    result = self._train(ONE, directory, epochs=9, early_stopping=stopping)
+    self.assertEqual(result['step'], 30)  # The first evaluation and two more.
+    self.assertEqual(
+      self._train(ONE, directory, epochs=9, early_stopping=stopping), result
+    )
+
+  def test_stops_when_the_loss_is_not_finite(self):
+    directory = self._directory()
+
+    def rate(timeline):
+      del timeline
+      return keras.optimizers.schedules.PiecewiseConstantDecay(
+        [11], [0.03, 1e30]
+      )
+
+    with self.assertRaises(errors.RunError) as caught:
+      self._train(ONE, directory, learning_rate=rate, optimizer=_sgd, epochs=9)
+    self.assertRegex(
+      str(caught.exception),
+      r'^The loss must be finite\. Received: (nan|inf) in step 1[345], at a '
+      r'learning rate of 1e\+30\. The last finite loss: \d\.\d+\. The '
+      r'checkpoint to go back to: that of step 10\. A lower learning rate or '
+      r'train\.clip_norm may help\.$',
+    )
+    self.assertEqual(checkpoints.steps(directory / 'checkpoints'), [10])
+
+  def test_bfloat16_learns_with_weights_in_float32(self):
+    directory = self._directory()
+    self._train(ONE, directory, precision='bfloat16')
+    for name, value in _variables(directory).items():
+      self.assertIn(
+        value.dtype, (np.float32, np.int32, np.int64, np.uint32), name
+      )
+    lines = _lines(directory)
+    self.assertLess(lines[-1]['loss'], lines[0]['loss'])
+
+  def test_evaluates_the_average_beside_the_weights(self):
+    directory = self._directory()
+    result = self._train(ONE, directory, epochs=6, average_decay=0.5)
+    validation = result['validation']
+    self.assertNotEqual(validation['average_loss'], validation['loss'])
+    self.assertAlmostEqual(
+      validation['average_loss'], validation['loss'], delta=0.2
+    )
+
+  def test_starts_from_the_weights_of_another_run(self):
+    first, second = self._directory(), self._directory()
+    result = self._train(ONE, first, epochs=6)
+    self._train(
+      ONE,
+      second,
+      init_from=str(first),
+      average_decay=0.9,
+      learning_rate=schedules.Constant(rate=1e-9),
+    )
+    line = next(each for each in _lines(second) if 'average_loss' in each)
+    # Only the statistics of normalisation have moved on.
+    self.assertAlmostEqual(line['loss'], result['best']['loss'], delta=0.15)
+    self.assertAlmostEqual(line['average_loss'], line['loss'], places=5)
+
+  def test_batches_must_divide_among_the_replicas(self):
+    with self.assertRaises(errors.InputError) as caught:
+      self._train(TWO, self._directory(), batch_size=7)
+    self.assertEqual(
+      str(caught.exception),
+      'train.batch_size must be a multiple of 2, for 2 replicas. Received: 7.',
+    )
+
+  def test_the_network_must_fit_the_classes(self):
+    layers = small_experiment.keras.layers
+    experiment = small_experiment.make(
+      ONE,
+      model=lambda: small_experiment.keras.Sequential(
+        [
+          small_experiment.keras.Input((8, 8, 3)),
+          layers.GlobalAveragePooling2D(),
+          layers.Dense(9),
+        ]
+      ),
+    )
+    with self.assertRaises(errors.InputError) as caught:
+      trainer.train(experiment, self._directory(), may_build=False)
+    self.assertEqual(
+      str(caught.exception),
+      'The network must have an output for each class of the data set. '
+      'Received: 9 outputs for 6 classes. Set CLASSES.',
+    )
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,116 @@
+"""Compares complete configurations, as runs keep them in `config.gin`."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import tabulate
+
+from tinygin.config import errors
+from tinygin.config import loading
+from tinygin.config import printing
+from tinygin.config import resolution
+from tinygin.config import statements
+
+ABSENT = '—'
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+  """A parameter whose values differ; `ABSENT` where it is not bound."""
+
+  name: str
+  values: tuple[str, ...]
+
+
+def values(text: str) -> dict[str, str]:
+  """Returns the value of every parameter of a `config.gin`, macros resolved.
+
+  Nothing is imported.
+
+  Args:
+    text: What `Configuration.text` returned.
+
+  Returns:
+    From `component.parameter` to the value as gin writes it.
+
+  Raises:
+    InputError: The text is no such configuration.
+  """
+  place = statements.Place('config.gin', 'config.gin')
+  parsed = list(statements.parse(text, place))
+  for each in parsed:
+    if isinstance(each, str):
+      raise errors.InputError(each)
+  bindings = [each for each in parsed if isinstance(each, statements.Binding)]
+  macros = {each.name: each.value for each in bindings if not each.component}
+
+  def resolve(value: object) -> object:
+    if isinstance(value, statements.Macro):
+      if value.name not in macros:
+        raise errors.InputError(f'Unknown macro {value.name} in config.gin.')
+      return resolve(macros[value.name])
+    return resolution.transform(value, resolve)
+
+  return {
+    each.name: printing.format_value(resolve(each.value))
+    for each in bindings
+    if each.component
+  }
+
+
+def differences(*texts: str) -> list[Difference]:
+  """Returns the parameters in which configurations differ, in their order."""
+  every = [values(text) for text in texts]
+  names = dict.fromkeys(name for each in every for name in each)
+  rows = (
+    Difference(name, tuple(each.get(name, ABSENT) for each in every))
+    for name in names
+  )
+  return [row for row in rows if len(set(row.values)) > 1]
+
+
+def table(rows: Sequence[Difference], headings: Sequence[str]) -> str:
+  """Returns differences as a table with a column for each configuration."""
+  return tabulate.tabulate(
+    [(row.name, *row.values) for row in rows],
+    ['parameter', *headings],
+    disable_numparse=True,
+  )
+
+
+def check_continuation(
+  saved: str,
+  configuration: loading.Configuration,
+  run_dir: str,
+  allow_changes: bool,
+  ignored: Sequence[str] = (),
+) -> None:
+  """Refuses to continue a run with a configuration that means another run.
+
+  Args:
+    saved: The text of the run's `config.gin`.
+    configuration: What is to continue it.
+    run_dir: For the message.
+    allow_changes: Whether parameters that are declared
+      `constraints.CONTINUABLE` may differ.
+    ignored: Parameters that say where a run lies, not what it is.
+
+  Raises:
+    InputError: Other parameters differ, or any without `allow_changes`.
+  """
+  changed = [
+    each
+    for each in differences(saved, configuration.text())
+    if each.name not in ignored
+  ]
+  fixed = [each for each in changed if each.name in configuration.fixed()]
+  if not changed or (allow_changes and not fixed):
+    return
+  shown = fixed if allow_changes else changed
+  advice = 'Start another run, or continue this one as it was'
+  if not fixed:
+    advice += ', or allow these changes by --allow_changes'
+  raise errors.InputError(
+    f'The run in {run_dir} was started with another configuration:\n\n'
+    f'{table(shown, ["saved", "now"])}\n\n{advice}.'
+  )

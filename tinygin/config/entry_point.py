@@ -1,0 +1,198 @@
+"""What every program does first: flags, exit statuses, one error message."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import NoReturn
+
+from absl import app
+from absl import flags
+from absl import logging
+
+from tinygin.config import errors
+from tinygin.config import loading
+from tinygin.config import reference
+
+
+class _OptionalValue(flags.Flag):
+  """A flag that may stand alone (`--name`) or take a value (`--name=value`)."""
+
+  def __init__(self, name: str, help_text: str):
+    parser, serializer = flags.ArgumentParser(), flags.ArgumentSerializer()
+    super().__init__(parser, serializer, name, None, help_text)
+    self.boolean = True  # Alone, it is given the value 'true'.
+
+
+# Short flags, the macros that they set, and their types.
+_SHORT_FLAGS = {
+  'levels': ('LEVELS', flags.DEFINE_list, 'Blocks in each level: 3,5,7.'),
+  'width': ('WIDTH', flags.DEFINE_integer, 'Channels of the first level.'),
+  'classes': ('CLASSES', flags.DEFINE_integer, 'Classes of the data set.'),
+  'batch_size': ('BATCH_SIZE', flags.DEFINE_integer, 'Examples in a step.'),
+  'epochs': ('EPOCHS', flags.DEFINE_float, 'Length of the training.'),
+  'lr': ('LEARNING_RATE', flags.DEFINE_float, 'Learning rate.'),
+  'dropout': ('DROPOUT', flags.DEFINE_float, 'Fraction dropped by the head.'),
+  'l1': ('L1', flags.DEFINE_float, "L1 regularisation of the head's kernel."),
+  'l2': ('L2', flags.DEFINE_float, "L2 regularisation of the head's kernel."),
+  'seed': ('SEED', flags.DEFINE_integer, 'Seed of everything random.'),
+}
+
+
+def define_config_flags() -> None:
+  """Defines --gin_file, --gin_bindings, …: what programs are configured by."""
+  flags.DEFINE_multi_string(
+    'gin_file',
+    [],
+    'A gin file, relative to the working directory or to the project. '
+    'Repeatable; later files override earlier ones.',
+    module_name=__name__,
+  )
+  flags.DEFINE_multi_string(
+    'gin_bindings',
+    [],
+    'Bindings that override the files: "EPOCHS = 3; train.run_dir = '
+    "'mine'\". Repeatable; strings need their own quotes.",
+    module_name=__name__,
+  )
+  flags.DEFINE_multi_string(
+    'gin_search_path',
+    [],
+    "A folder for includes, after the including file's own. Repeatable.",
+    module_name=__name__,
+  )
+  for name, help_text in (
+    (
+      'print_config',
+      'Print every parameter, its value and where that comes from, and stop; '
+      '--print_config=json for machines.',
+    ),
+    (
+      'help_config',
+      'Describe everything that can be configured, or --help_config=NAME.',
+    ),
+  ):
+    flags.DEFINE_flag(_OptionalValue(name, help_text), module_name=__name__)
+
+
+def define_short_flags() -> None:
+  """Defines --levels, --width, …: each sets a macro of the configuration."""
+  for name, (macro, define, help_text) in _SHORT_FLAGS.items():
+    define(name, None, f'{help_text} Sets {macro}.', module_name=__name__)
+
+
+def load_from_flags(
+  root: str, other_roots: Sequence[str] = ()
+) -> loading.Configuration:
+  """Loads what the flags declare; serves --print_config and --help_config.
+
+  Args:
+    root: The name of the component that the program builds.
+    other_roots: See `loading.load`.
+
+  Returns:
+    The configuration.
+
+  Raises:
+    InputError: The configuration is wrong.
+    SystemExit: With status 0, when a flag asked for a print only.
+  """
+  if flags.FLAGS.help_config:
+    name = '' if flags.FLAGS.help_config == 'true' else flags.FLAGS.help_config
+    print(reference.describe(name), end='')
+    sys.exit(0)
+  if flags.FLAGS.print_config not in (None, 'true', 'json'):
+    raise errors.InputError(
+      '--print_config must stand alone or be --print_config=json. '
+      f'Received: --print_config={flags.FLAGS.print_config}.'
+    )
+  configuration = loading.load(
+    flags.FLAGS.gin_file,
+    flags.FLAGS.gin_bindings,
+    root,
+    short_flags=_short_bindings(),
+    search_paths=flags.FLAGS.gin_search_path,
+    other_roots=other_roots,
+  )
+  if flags.FLAGS.print_config:
+    as_json = flags.FLAGS.print_config == 'json'
+    print(
+      configuration.json() if as_json else configuration.explained(), end=''
+    )
+    sys.exit(0)
+  return configuration
+
+
+def _short_bindings() -> list[tuple[str, str]]:
+  """Returns the short flags that are given, with what they bind."""
+  given = []
+  for name, (macro, _, _) in _SHORT_FLAGS.items():
+    value = flags.FLAGS[name].value if name in flags.FLAGS else None
+    if isinstance(value, list):
+      value = f'({"".join(f"{each}," for each in value)})'
+    if isinstance(value, float) and value.is_integer() and value < 1e9:
+      value = int(value)
+    if value is not None:
+      given.append((f'--{name}', f'{macro} = {value}'))
+  return given
+
+
+Main = Callable[[list[str]], int | None]
+
+
+def run(main: Main, arguments: str = '') -> NoReturn:
+  """Parses the flags, calls `main`, exits.
+
+  Exit status: what `main` returns (None: 0); 2 with one message on stderr for
+  wrong flags and for `InputError`; likewise that of a `RunError`; 1 with a
+  traceback for anything else.
+
+  Args:
+    main: Takes the program's name and the arguments that are no flags.
+    arguments: What such arguments are, `RUN RUN …`; nothing: there are none.
+  """
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  for flag in flags.FLAGS.flags_by_module_dict().get(__name__, ()):
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+  app.run(
+    lambda argv: _guarded(main, argv),
+    flags_parser=lambda argv: _parse(argv, arguments),
+  )
+
+
+def _guarded(main: Main, argv: list[str]) -> int:
+  try:
+    return main(argv) or 0
+  except errors.InputError as error:
+    if flags.FLAGS.verbosity > 0:
+      traceback.print_exc()
+    print(error, file=sys.stderr)
+    return 2
+  except errors.RunError as error:
+    print(error, file=sys.stderr)
+    return error.exit_status
+  except KeyboardInterrupt:
+    print('Stopped by SIGINT.', file=sys.stderr)
+    return 130
+
+
+def _parse(argv: list[str], arguments: str) -> list[str]:
+  try:
+    rest = flags.FLAGS(argv)
+  except flags.Error as error:
+    sys.exit(_refuse(str(error)))
+  except SystemExit:  # --help and its kin, which absl ends with status 1.
+    sys.exit(0)
+  if flags.FLAGS['verbosity'].using_default_value:
+    flags.FLAGS.verbosity = logging.WARNING
+  if len(rest) > 1 and not arguments:
+    sys.exit(
+      _refuse(f'Arguments must be flags. Received: {" ".join(rest[1:])}.')
+    )
+  return rest
+
+
+def _refuse(message: str) -> int:
+  print(f'{message} --help lists the flags.', file=sys.stderr)
+  return 2

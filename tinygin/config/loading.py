@@ -1,0 +1,192 @@
+"""Loads gin files and bindings into a configuration that is known to be right.
+
+Everything is checked before anything is built. Text that cannot be read is told
+before TensorFlow is imported for the sake of the components; all other faults
+come together.
+"""
+
+import json
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+
+import gin
+
+from tinygin.config import checking
+from tinygin.config import components
+from tinygin.config import constraints
+from tinygin.config import errors
+from tinygin.config import printing
+from tinygin.config import resolution
+from tinygin.config import statements
+
+
+def load(
+  gin_files: Sequence[str],
+  gin_bindings: Sequence[str],
+  root: str,
+  *,
+  short_flags: Sequence[tuple[str, str]] = (),
+  search_paths: Sequence[str] = (),
+  other_roots: Sequence[str] = (),
+) -> 'Configuration':
+  """Loads files, then bindings, then short flags; later ones win.
+
+  Args:
+    gin_files: Paths as the user wrote them.
+    gin_bindings: Each holds bindings separated by newlines or `;`.
+    root: The name of the component that the program builds.
+    short_flags: Pairs of a flag and the binding that it stands for, such as
+      `('--epochs', 'EPOCHS = 3')`.
+    search_paths: Folders for includes, after the including file's own.
+    other_roots: Names of what other programs build from the same files: what
+      is bound for them is not unused.
+
+  Returns:
+    The configuration.
+
+  Raises:
+    InputError: Something is wrong; the message has one line for each fault.
+  """
+  document = statements.read(gin_files, gin_bindings, short_flags, search_paths)
+  _raise_if([*document.faults, *checking.circular_macros(document)])
+  flags = [flag for flag, _ in short_flags]
+  unclear = list(checking.language_faults(document, flags))
+  registry = components.Registry(document.imports)
+  _raise_if([*unclear, *registry.faults] if registry.faults else ())
+  unclear += checking.unknown_components(document, registry)
+  start = registry.find(root)
+  if start is None:
+    hint = '' if gin_files else ' Give a configuration: --gin_file=FILE.'
+    unclear.append(
+      f'No import line brings {root}, which this program runs.{hint}'
+    )
+    _raise_if(unclear)
+  program = resolution.Program(document, registry)
+  program.follow('', start)
+  others = [each for each in map(registry.find, other_roots) if each]
+  found = [*checking.faults(program)]
+  if not unclear:  # Else too much would seem to be out of reach.
+    found += checking.unused(program, start, others)
+  _raise_if([*unclear, *found])
+  return Configuration(document, program, start)
+
+
+def _raise_if(faults: Iterable[str]) -> None:
+  if lines := list(dict.fromkeys(faults)):
+    raise errors.InputError('\n'.join(lines))
+
+
+class Configuration:
+  """A complete and correct configuration of one program."""
+
+  def __init__(
+    self,
+    document: statements.Document,
+    program: resolution.Program,
+    root: components.Component,
+  ):
+    self._document = document
+    self._program = program
+    self._root = root
+
+  def text(self) -> str:
+    """Returns one self-contained gin file that replays the run."""
+    return printing.config_text(self._document, self._program)
+
+  def explained(self) -> str:
+    """Returns every parameter with its value and where that came from."""
+    return printing.explained(self._program)
+
+  def json(self) -> str:
+    """Returns what `explained` does, as a JSON list."""
+    return json.dumps([*printing.records(self._program)], indent=2) + '\n'
+
+  def fixed(self) -> set[str]:
+    """Returns the parameters that may not change when a run is continued.
+
+    All but those that are declared `constraints.CONTINUABLE`, and those of
+    components that are reached only through such.
+    """
+    names: set[str] = set()
+    seen: set[int] = set()
+    ahead = [self._program.nodes['', self._root.selector]]
+    while ahead:
+      node = ahead.pop()
+      seen.add(id(node))
+      kept = {
+        name
+        for name, each in node.component.parameters.items()
+        if not constraints.is_continuable(each.annotation)
+      }
+      for scope in resolution.prefixes(node.scope):
+        prefix = f'{scope}/{node.component.name}'.removeprefix('/')
+        names |= {f'{prefix}.{name}' for name in kept}
+      for reached in self._program.nodes.values():
+        if id(reached) not in seen and any(
+          use.user is node and use.parameter in kept for use in reached.uses
+        ):
+          ahead.append(reached)
+    return names
+
+  def defaults(self) -> list[str]:
+    """Returns the parameters that take a value from a default in code.
+
+    A default of None means that something is absent, and is no value.
+    """
+    return [
+      f'{node.name}.{name}'
+      for node in self._program.nodes.values()
+      for name, parameter in node.component.parameters.items()
+      if name not in node.arguments
+      and name not in node.supplied | node.component.closed
+      and parameter.default not in (None, components.EMPTY)
+    ]
+
+  def build(self) -> Any:
+    """Calls the root component with everything that is bound.
+
+    gin gets the resolved values: each component in each scope its own, with
+    the scope of every reference spelt out. So neither threads, which know no
+    scope of gin's, nor the moment of a call change what a component gets.
+
+    Returns:
+      What the root component returns.
+
+    Raises:
+      InputError: A component's constructor refused its values.
+    """
+    gin.clear_config()
+    for (scope, selector), node in self._program.nodes.items():
+      for name, argument in node.arguments.items():
+        annotation = node.component.parameters[name].annotation
+        value = constraints.as_declared(argument.value, annotation)
+        gin.bind_parameter((scope, selector, name), _for_gin(value))
+    try:
+      return gin.get_configurable(self._root.selector)()
+    except (TypeError, ValueError) as error:
+      raise errors.InputError(self._explain(error)) from error
+
+  def _explain(self, error: Exception) -> str:
+    """Adds to a constructor's message where the named parameters are bound."""
+    # gin appends a paragraph for each call, the innermost first.
+    message, _, calls = str(error).partition("\n  In call to configurable '")
+    message = message.split('\n  No values supplied by Gin')[0]
+    innermost = calls.partition("'")[0]
+    for node in self._program.nodes.values():
+      if innermost == node.component.selector.rpartition('.')[2] or (
+        innermost == node.component.selector
+      ):
+        places = [
+          f'{node.name}.{name} is bound at {argument.where}'
+          for name, argument in node.arguments.items()
+          if name in message
+        ]
+        return f'{node.name}: {message}' + ''.join(f'\n  {p}.' for p in places)
+    return message
+
+
+def _for_gin(value: Any) -> Any:
+  if isinstance(value, components.Target):
+    return value.gin_reference()
+  return resolution.transform(value, _for_gin)

@@ -1,0 +1,76 @@
+"""Finds the files that users name, wherever the program itself runs.
+
+`bazel run` starts a program inside its runfiles; what users write is relative
+to the folder in which they typed the command.
+"""
+
+import difflib
+import os
+import re
+
+from tinygin.config import errors
+
+_URL = re.compile(r'[a-zA-Z][a-zA-Z0-9+.-]*://')
+
+
+def working_directory() -> str:
+  """Returns the folder in which the user typed the command."""
+  return os.environ.get('BUILD_WORKING_DIRECTORY') or os.getcwd()
+
+
+def project_root() -> str:
+  """Returns the folder above `tinygin`: the clone, or the runfiles of it."""
+  folder = os.path.dirname(os.path.abspath(__file__))
+  return os.path.dirname(os.path.dirname(folder))
+
+
+def resolve(path: str) -> str:
+  """Returns the absolute path of what the user wrote; URLs are kept."""
+  if _URL.match(path):
+    return path
+  path = os.path.expanduser(path)
+  return os.path.normpath(os.path.join(working_directory(), path))
+
+
+def find(path: str) -> str:
+  """Returns the absolute path of an existing input, file or folder.
+
+  Args:
+    path: As the user wrote it: relative to the working directory or, failing
+      that, to the project's root. URLs are returned as they are.
+
+  Returns:
+    An absolute path that exists.
+
+  Raises:
+    InputError: Nothing of that name exists.
+  """
+  if _URL.match(path):
+    return path
+  root = os.path.join(project_root(), os.path.expanduser(path))
+  candidates = [resolve(path), os.path.normpath(root)]
+  for candidate in candidates:
+    if os.path.exists(candidate):
+      return candidate
+  raise errors.InputError(missing(path, candidates))
+
+
+def missing(path: str, candidates: list[str]) -> str:
+  """Says that `path` is in none of the places; names the nearest file."""
+  message = f'No such file: {path}.'
+  for candidate in candidates:
+    folder, name = os.path.split(candidate)
+    siblings = os.listdir(folder) if os.path.isdir(folder) else []
+    for sibling in difflib.get_close_matches(name, siblings, 1):
+      near = os.path.join(os.path.dirname(path), sibling)
+      return f'{message} Did you mean {near}?'
+  folders = dict.fromkeys(os.path.dirname(each) for each in candidates)
+  return f'{message} Looked in: {", ".join(folders)}.'
+
+
+def display(path: str) -> str:
+  """Returns the shortest readable name of an absolute path."""
+  for folder in (working_directory(), project_root()):
+    if path.startswith(folder + os.sep):
+      return os.path.relpath(path, folder)
+  return path

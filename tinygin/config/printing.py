@@ -1,0 +1,150 @@
+"""Prints configurations: for replay, for readers, for machines."""
+
+import pprint
+from collections.abc import Iterator
+from typing import Any
+
+from tinygin.config import components
+from tinygin.config import resolution
+from tinygin.config import statements
+
+_WIDTH = 80
+
+
+def config_text(
+  document: statements.Document, program: resolution.Program
+) -> str:
+  """Returns a gin file without includes that means the same.
+
+  Macros stay macros, so that they can be overridden when the run is replayed.
+  What overrides have put out of reach is left out.
+  """
+  decisive: dict[int, tuple[str, statements.Binding]] = {}
+  macros: dict[str, statements.Binding] = {}
+  for node in program.nodes.values():
+    for name, argument in node.arguments.items():
+      binding = argument.binding
+      scope = f'{binding.scope}/' if binding.scope else ''
+      key = f'{scope}{node.component.name}.{name}'
+      decisive.setdefault(id(binding), (key, binding))
+      for definition in program.definitions(binding):
+        macros.setdefault(definition.name, definition)
+  root = next(iter(program.nodes.values())).name
+  lines = [
+    f'# All that {root} is configured with: --gin_file=THIS_FILE repeats it.',
+    *dict.fromkeys(each.format() for each in document.imports),
+  ]
+  lines += ['', *(_statement(each.name, each) for each in macros.values())]
+  group = None
+  for key, binding in decisive.values():
+    component = key.rpartition('.')[0]
+    if component != group:
+      lines += ['', f'# {component}']
+      group = component
+    lines.append(_statement(key, binding))
+  return '\n'.join(lines).strip('\n').replace('\n\n\n', '\n\n') + '\n'
+
+
+def _statement(name: str, binding: statements.Binding) -> str:
+  return f'{name} = {format_value(binding.value, len(name) + 3)}'
+
+
+def format_value(value: Any, indent: int = 0) -> str:
+  """Writes a value as gin reads it, wrapped to the width of a line."""
+  width = max(_WIDTH - indent, _WIDTH // 2)
+  text = pprint.pformat(value, width=width, sort_dicts=False)
+  return text.replace('\n', '\n' + ' ' * indent)
+
+
+def records(program: resolution.Program) -> Iterator[dict[str, Any]]:
+  """Yields every parameter with its value and what has set it.
+
+  Args:
+    program: What the root reaches.
+
+  Yields:
+    `component`, `parameter`, `value` (as JSON has it; references as text),
+    `text` (as gin writes it) and `source`: the place of the statement that has
+    set the value, or `default`. For what is bound also `included_at`, `macros`
+    (through which the value came), `bound_at` and `over`, earlier values.
+  """
+  for node in program.nodes.values():
+    supplied = node.supplied | node.component.closed
+    for name, parameter in node.component.parameters.items():
+      record = {'component': node.name, 'parameter': name}
+      argument = node.arguments.get(name)
+      if argument:
+        yield record | _bound(argument)
+      elif name not in supplied and parameter.default is not components.EMPTY:
+        default = parameter.default
+        yield record | {
+          'value': _json_value(default),
+          'text': repr(default),
+          'source': 'default',
+        }
+
+
+def _bound(argument: resolution.Argument) -> dict[str, Any]:
+  place = argument.setter.place
+  return {
+    'value': _json_value(argument.value),
+    'text': repr(argument.value),
+    'source': place.source,
+    'included_at': list(place.chain),
+    'macros': [each.name for each in argument.macros],
+    'bound_at': argument.binding.place.source,
+    'over': [
+      {'source': each.place.source, 'text': repr(each.value)}
+      for each in argument.overridden
+      if each.value != statements.Macro(statements.REQUIRED)
+    ],
+  }
+
+
+def _json_value(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {str(key): _json_value(each) for key, each in value.items()}
+  if isinstance(value, list | tuple):
+    return [_json_value(each) for each in value]
+  plain = value is None or isinstance(value, bool | int | float | str)
+  return value if plain else repr(value)
+
+
+def explained(program: resolution.Program) -> str:
+  """Returns every parameter, grouped by component, with its provenance."""
+  groups: dict[str, list[dict[str, Any]]] = {
+    node.name: [] for node in program.nodes.values()
+  }
+  for record in records(program):
+    groups[record['component']].append(record)
+  return '\n'.join(_group(*each) for each in groups.items())
+
+
+def _group(component: str, group: list[dict[str, Any]]) -> str:
+  is_absent = {'source': 'default', 'value': None}.items()
+  absent = [each['parameter'] for each in group if is_absent <= each.items()]
+  rows = [
+    (f'{component}.{each["parameter"]} = {each["text"]}', _origin(each))
+    for each in group
+    if each['parameter'] not in absent
+  ]
+  width = max((len(left) for left, _ in rows if len(left) <= 50), default=0)
+  lines = [f'# {component}']
+  lines += [f'{left:{width}}   {right}' for left, right in rows]
+  if absent:
+    lines.append(f'# absent: {", ".join(absent)}')
+  return '\n'.join(lines) + '\n'
+
+
+def _origin(record: dict[str, Any]) -> str:
+  """Says what has set a value: `--lr (LEARNING_RATE), over gin/x.gin:3 (1)`."""
+  if record['source'] == 'default':
+    return 'default in code'
+  macro = f' ({record["macros"][-1]})' if record['macros'] else ''
+  words = [' < '.join([record['source'] + macro, *record['included_at']])]
+  words += [
+    f'over {each["source"]} ({each["text"]})' for each in record['over']
+  ]
+  if macro:
+    words.append(f'used at {record["bound_at"]}')
+  return ', '.join(words)

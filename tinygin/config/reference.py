@@ -1,0 +1,111 @@
+"""Describes everything that can be configured, from the code itself."""
+
+import glob
+import importlib
+import inspect
+import os
+
+import tabulate
+
+from tinygin.config import components
+from tinygin.config import constraints
+from tinygin.config import errors
+from tinygin.config import paths
+from tinygin.config import statements
+
+_PACKAGES = ('tinygin', 'beam_pipelines')
+
+
+def component_modules() -> list[str]:
+  """Returns the project's modules that register components."""
+  found = []
+  for package in _PACKAGES:
+    pattern = os.path.join(paths.project_root(), package, '**', '*.py')
+    for path in sorted(glob.glob(pattern, recursive=True)):
+      with open(path, encoding='utf-8') as file:
+        if '\n@gin.' in file.read():
+          relative = os.path.relpath(path, paths.project_root())
+          found.append(relative.removesuffix('.py').replace(os.sep, '.'))
+  return found
+
+
+def describe(name: str = '') -> str:
+  """Describes all registered components of the project, or one.
+
+  Args:
+    name: A component, also one that only an import brings, such as
+      `keras.optimizers.Adam`; nothing: all.
+
+  Returns:
+    For each its signature, the first line of its docstring, and a table of
+    types and ranges, defaults, and the gin files that bind the parameters.
+
+  Raises:
+    InputError: There is no such component.
+  """
+  for module in component_modules():
+    importlib.import_module(module)
+  imports = []
+  first = name.partition('.')[0]
+  imports = []
+  if '.' in name and importlib.util.find_spec(first):
+    place = statements.Place('--help_config', '--help_config')
+    imports = [statements.Import(first, False, None, place)]
+  registry = components.Registry(imports)
+  if name and registry.problem(name):
+    raise errors.InputError(
+      f'Unknown component {name}.{registry.problem(name)}'
+    )
+  bound = _binding_files()
+  names = [name] if name else components.names()
+  return '\n'.join(_section(registry.find(each), bound) for each in names)
+
+
+def _section(
+  component: components.Component, bound: dict[tuple[str, str], list[str]]
+) -> str:
+  target = component.target
+  documentation = inspect.getdoc(target) or ''
+  known = {
+    name: parameter
+    for name, parameter in component.parameters.items()
+    if name not in component.closed
+  }
+  rows = []
+  for name, parameter in known.items():
+    required = parameter.default is components.EMPTY
+    rows.append(
+      (
+        f'  {name}',
+        constraints.describe(parameter.annotation),
+        'required' if required else repr(parameter.default),
+        ' '.join(bound.get((component.name, name), ())),
+      )
+    )
+  lines = [
+    f'{component.name}({", ".join(known)})',
+    f'  {documentation.partition(chr(10))[0]}',
+    f'  {target.__module__}',
+    *([''] if rows else []),
+    tabulate.tabulate(
+      rows, tablefmt='plain', disable_numparse=True, preserve_whitespace=True
+    ),
+  ]
+  return (
+    '\n'.join(line.rstrip() for line in '\n'.join(lines).split('\n')) + '\n'
+  )
+
+
+def _binding_files() -> dict[tuple[str, str], list[str]]:
+  """Returns which of the project's gin files bind a component's parameter."""
+  found: dict[tuple[str, str], list[str]] = {}
+  folder = os.path.join(paths.project_root(), 'gin')
+  for path in sorted(glob.glob(f'{folder}/**/*.gin', recursive=True)):
+    name = paths.display(path)
+    with open(path, encoding='utf-8') as file:
+      parsed = list(statements.parse(file.read(), statements.Place(name, name)))
+    for each in parsed:
+      if isinstance(each, statements.Binding) and each.component:
+        files = found.setdefault((each.component, each.parameter), [])
+        files.append(each.place.source)
+  return found

@@ -1,0 +1,304 @@
+"""Follows a program's references from its root: who gets which value, whence.
+
+The meaning of a configuration is fixed here, before gin calls anything:
+
+- Of several bindings of one parameter the last one wins.
+- In scope `a/b` the bindings of `a/b` win over those of `a`, those over
+  unscoped ones.
+- A macro stands for its last value, wherever it is used.
+- A reference without a scope stays in the scope of the component that uses it.
+"""
+
+import dataclasses
+import typing
+from collections import abc
+from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import Any
+
+from tinygin.config import components
+from tinygin.config import constraints
+from tinygin.config import statements
+
+Key = tuple[str, str]  # Scope and gin's complete selector.
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+  """The value that a parameter gets, and what has set it.
+
+  Attributes:
+    value: Macros are replaced; references are `components.Target`.
+    binding: The statement that binds the parameter.
+    macros: The macro that the binding names, the macro that this one names, …:
+      the last one's definition has set the value.
+    overridden: Earlier values of what has set the value, latest first.
+  """
+
+  value: Any
+  binding: statements.Binding
+  macros: tuple[statements.Binding, ...]
+  overridden: tuple[statements.Binding, ...]
+
+  @property
+  def setter(self) -> statements.Binding:
+    """The statement in which the value itself stands."""
+    return self.macros[-1] if self.macros else self.binding
+
+  @property
+  def where(self) -> str:
+    """The setter's place, for messages."""
+    macro = f' ({self.setter.name})' if self.macros else ''
+    return f'{self.setter.place}{macro}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Use:
+  """A reference that leads to a component.
+
+  Attributes:
+    user: The component whose parameter holds the reference.
+    parameter: That parameter.
+    target: The reference.
+    supplied: What the program gives when it calls the reference; None when
+      that is unknown.
+  """
+
+  user: 'Node'
+  parameter: str
+  target: components.Target
+  supplied: frozenset[str] | None
+
+  @property
+  def name(self) -> str:
+    """The referring parameter, `train.model`."""
+    return f'{self.user.name}.{self.parameter}'
+
+  @property
+  def place(self) -> str:
+    """Where the reference stands."""
+    return self.user.arguments[self.parameter].where
+
+
+@dataclasses.dataclass(eq=False)
+class Node:
+  """A component in a scope, with everything that it gets."""
+
+  scope: str
+  component: components.Component
+  arguments: dict[str, Argument]
+  uses: list[Use] = dataclasses.field(default_factory=list)
+
+  @property
+  def name(self) -> str:
+    """`scope/component`."""
+    return f'{self.scope}/{self.component.name}'.removeprefix('/')
+
+  @property
+  def supplied(self) -> set[str]:
+    """The parameters that the program itself gives."""
+    return {name for use in self.uses for name in use.supplied or ()}
+
+
+class _Unknown:
+  """The value of a macro that nothing sets: a fault of its own, no other."""
+
+  def fits(self, annotation: Any) -> bool:
+    """Whether it fits an annotation: always."""
+    del annotation
+    return True
+
+
+class Program:
+  """All that a root component reaches.
+
+  Attributes:
+    nodes: What is reached, the root first, in the order of the references.
+    bound: Every binding of every parameter of known components, by scope,
+      selector and parameter, in order.
+    components: The components of those bindings, by selector.
+    macros: Every definition of every macro, in order.
+  """
+
+  def __init__(
+    self, document: statements.Document, registry: components.Registry
+  ):
+    self._registry = registry
+    self.nodes: dict[Key, Node] = {}
+    self.bound: dict[tuple[str, str, str], list[statements.Binding]] = {}
+    self.components: dict[str, components.Component] = {}
+    self.macros = macro_definitions(document)
+    for binding in document.bindings:
+      component = binding.component and registry.find(binding.component)
+      if component:
+        key = binding.scope, component.selector, binding.parameter
+        self.bound.setdefault(key, []).append(binding)
+        self.components.setdefault(component.selector, component)
+
+  def follow(self, scope: str, component: components.Component) -> Node:
+    """Fills `nodes` with a component and all that its values lead to."""
+    key = scope, component.selector
+    if key in self.nodes:
+      return self.nodes[key]
+    node = self.nodes[key] = Node(scope, component, {})
+    for name in component.parameters:
+      if argument := self._argument(scope, component, name):
+        node.arguments[name] = argument
+    for name, argument in node.arguments.items():
+      annotation = component.parameters[name].annotation
+      for target, wanted in _targets(argument.value, annotation):
+        use = Use(node, name, target, _supplied(target, wanted))
+        self.follow(target.scope, target.component).uses.append(use)
+    return node
+
+  def _argument(
+    self, scope: str, component: components.Component, parameter: str
+  ) -> Argument | None:
+    for outer in reversed(list(prefixes(scope))):
+      bindings = self.bound.get((outer, component.selector, parameter))
+      if bindings:
+        break
+    else:
+      return None
+    history, macros = bindings, []
+    while (
+      isinstance(macro := history[-1].value, statements.Macro)
+      and macro.name in self.macros
+    ):
+      history = self.macros[macro.name]
+      macros.append(history[-1])
+    overridden = [*reversed(history[:-1])]
+    if macros:
+      overridden += reversed(bindings[:-1])
+    value = self.resolve(bindings[-1].value, scope)
+    return Argument(value, bindings[-1], tuple(macros), tuple(overridden))
+
+  def resolve(self, value: Any, scope: str) -> Any:
+    """Replaces macros by their values and references by targets."""
+    if isinstance(value, statements.Macro):
+      if value.name not in self.macros:
+        return _Unknown()
+      return self.resolve(self.macros[value.name][-1].value, scope)
+    if isinstance(value, statements.Reference):
+      component = self._registry.find(value.component)
+      return components.Target(value, component, value.scope or scope)
+    return transform(value, lambda each: self.resolve(each, scope))
+
+  def touched(self, roots: Iterable[components.Component]) -> set[Key]:
+    """Returns what any binding, also an overridden one, leads to."""
+    by_selector: dict[str, list[statements.Binding]] = {}
+    for (_, selector, _), bindings in self.bound.items():
+      by_selector.setdefault(selector, []).extend(bindings)
+    found: set[Key] = set()
+    ahead = [('', root.selector) for root in roots]
+    while ahead:
+      scope, selector = key = ahead.pop()
+      if key in found:
+        continue
+      found.add(key)
+      for binding in by_selector.get(selector, ()):
+        if binding.scope in prefixes(scope):
+          for reference in self._all_references(binding.value, set()):
+            if component := self._registry.find(reference.component):
+              ahead.append((reference.scope or scope, component.selector))
+    return found
+
+  def definitions(
+    self, binding: statements.Binding
+  ) -> Iterator[statements.Binding]:
+    """Yields the macro definitions that a binding's value stands on."""
+    for macro in macros(binding.value):
+      definition = self.macros[macro.name][-1]
+      yield definition
+      yield from self.definitions(definition)
+
+  def _all_references(
+    self, value: Any, seen: set[str]
+  ) -> Iterator[statements.Reference]:
+    yield from references(value)
+    for macro in macros(value):
+      if macro.name not in seen:
+        seen.add(macro.name)
+        for definition in self.macros.get(macro.name, ()):
+          yield from self._all_references(definition.value, seen)
+
+
+def macro_definitions(
+  document: statements.Document,
+) -> dict[str, list[statements.Binding]]:
+  """Returns every definition of every macro, in order."""
+  found: dict[str, list[statements.Binding]] = {}
+  for binding in document.bindings:
+    if not binding.component:
+      found.setdefault(binding.parameter, []).append(binding)
+  return found
+
+
+def prefixes(scope: str) -> Iterator[str]:
+  """Yields the scopes whose bindings hold in a scope, outermost first."""
+  yield ''
+  parts = scope.split('/') if scope else []
+  for count in range(1, len(parts) + 1):
+    yield '/'.join(parts[:count])
+
+
+def transform(value: Any, function: Any) -> Any:
+  """Applies a function to the elements of a list, tuple or dictionary."""
+  if isinstance(value, list | tuple):
+    return type(value)(function(each) for each in value)
+  if isinstance(value, dict):
+    return {key: function(item) for key, item in value.items()}
+  return value
+
+
+def leaves(value: Any) -> Iterator[Any]:
+  """Yields what stands in a value, however deep."""
+  if isinstance(value, dict):
+    value = [*value.values()]
+  if isinstance(value, list | tuple):
+    for each in value:
+      yield from leaves(each)
+  else:
+    yield value
+
+
+def references(value: Any) -> Iterator[statements.Reference]:
+  """Yields the references in a value."""
+  return (x for x in leaves(value) if isinstance(x, statements.Reference))
+
+
+def macros(value: Any) -> Iterator[statements.Macro]:
+  """Yields the macros in a value."""
+  return (x for x in leaves(value) if isinstance(x, statements.Macro))
+
+
+def _targets(
+  value: Any, annotation: Any
+) -> Iterator[tuple[components.Target, Any]]:
+  """Yields the references in a value, each with what is wanted there."""
+  if isinstance(value, components.Target):
+    if value.component:
+      yield value, annotation
+  elif isinstance(value, list | tuple):
+    for index, each in enumerate(value):
+      yield from _targets(each, constraints.element(annotation, index))
+  elif isinstance(value, dict):
+    for each in value.values():
+      yield from _targets(each, constraints.element(annotation, 1))
+
+
+def _supplied(target: components.Target, wanted: Any) -> frozenset[str] | None:
+  """Returns the names that a call of the reference supplies, as declared."""
+  if target.reference.called:
+    return frozenset()
+  known = target.component.parameters
+  by_position = [name for name, each in known.items() if each.positional]
+  declared: list[list[str]] = []
+  for base, metadata in constraints.members(wanted):
+    for each in metadata:
+      if isinstance(each, constraints.Supplies):
+        declared.append([*each.names, *by_position[: each.positional]])
+    given = typing.get_args(base)[:1]
+    if typing.get_origin(base) is abc.Callable and given != (Ellipsis,):
+      declared.append(by_position[: len(given[0])])
+  return frozenset().union(*declared) if declared else None

@@ -1,0 +1,397 @@
+"""Reads gin files and flags into statements that know where they stand.
+
+Nothing is imported and nothing is looked up here: this is the part of the
+language that needs no program. gin's own parser does the parsing; holes in it
+through which a mistake would slip are closed in `_Parser`.
+"""
+
+import dataclasses
+import io
+import os
+import re
+import tokenize
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+
+from gin import config_parser
+
+from tinygin.config import errors
+from tinygin.config import paths
+
+REQUIRED = 'gin.REQUIRED'
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """Where a statement stands.
+
+  Attributes:
+    source: `gin/base.gin:12`, or the flag: `--gin_bindings[0]`, `--epochs`.
+    origin: The file or flag without the line.
+    chain: The include statements that lead to the file, innermost first.
+  """
+
+  source: str
+  origin: str
+  chain: tuple[str, ...] = ()
+
+  @property
+  def is_flag(self) -> bool:
+    """Whether the command line brought the statement."""
+    return self.source.startswith('--')
+
+  def __str__(self) -> str:
+    return self.source
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+  """`@scope/name` or, when called, `@scope/name()`."""
+
+  name: str
+  called: bool
+
+  @property
+  def scope(self) -> str:
+    """The scope, `a/b`, or nothing."""
+    return self.name.rpartition('/')[0]
+
+  @property
+  def component(self) -> str:
+    """The component's name as written."""
+    return self.name.rpartition('/')[2]
+
+  def __repr__(self) -> str:
+    return f'@{self.name}{"()" if self.called else ""}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Macro:
+  """`%NAME`, or `%scope/NAME`."""
+
+  name: str
+
+  def __repr__(self) -> str:
+    return f'%{self.name}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Binding:
+  """`scope/component.parameter = value`, or `MACRO = value`.
+
+  A macro's `component` is empty and its `parameter` is the macro's name, which
+  includes its scope.
+  """
+
+  scope: str
+  component: str
+  parameter: str
+  value: Any
+  place: Place
+
+  @property
+  def name(self) -> str:
+    """The left-hand side."""
+    if not self.component:
+      return self.parameter
+    scope = f'{self.scope}/' if self.scope else ''
+    return f'{scope}{self.component}.{self.parameter}'
+
+
+# `location` holds a `Place`.
+Import = config_parser.ImportStatement
+
+
+@dataclasses.dataclass
+class Document:
+  """All statements in the order in which they take effect, and the faults."""
+
+  bindings: list[Binding] = dataclasses.field(default_factory=list)
+  imports: list[Import] = dataclasses.field(default_factory=list)
+  faults: list[str] = dataclasses.field(default_factory=list)
+
+
+def read(
+  gin_files: Sequence[str],
+  gin_bindings: Sequence[str] = (),
+  short_flags: Sequence[tuple[str, str]] = (),
+  search_paths: Sequence[str] = (),
+) -> Document:
+  """Reads files with all they include, then bindings, then short flags.
+
+  Args:
+    gin_files: Paths as the user wrote them.
+    gin_bindings: Each holds bindings separated by newlines or `;`.
+    short_flags: Pairs of a flag and the binding that it stands for, such as
+      `('--epochs', 'EPOCHS = 3')`.
+    search_paths: Folders for includes, after the including file's own.
+
+  Returns:
+    The statements; what could not be read is among the document's faults.
+  """
+  reader = _Reader(search_paths)
+  for name in gin_files:
+    reader.read_argument(name)
+  for index, text in enumerate(gin_bindings):
+    flag = f'--gin_bindings[{index}]'
+    reader.read_text(_split_lines(text), Place(flag, flag))
+  for flag, text in short_flags:
+    reader.read_text(text, Place(flag, flag))
+  return reader.document
+
+
+class _Reader:
+  """Reads each file once, at the first include that names it."""
+
+  def __init__(self, search_paths: Sequence[str]):
+    self.document = Document()
+    self._search_paths = [paths.resolve(each) for each in search_paths]
+    self._brought_by: dict[str, str] = {}  # From real paths.
+    self._open: list[str] = []
+
+  def read_argument(self, name: str) -> None:
+    """Reads one `--gin_file`."""
+    try:
+      path = paths.find(name)
+    except errors.InputError as error:
+      self._fault(f'{error} Given by --gin_file={name}.')
+      return
+    if earlier := self._brought_by.get(os.path.realpath(path)):
+      self._fault(
+        f'--gin_file={name} has no effect: {earlier} has brought it already.'
+      )
+    self._read_file(path, f'--gin_file={name}', ())
+
+  def read_text(self, text: str, place: Place) -> None:
+    """Takes the statements of a file or flag, and follows the includes."""
+    has_bindings = False
+    for statement in parse(text, place):
+      if isinstance(statement, str):
+        self._fault(statement)
+      elif isinstance(statement, Import):
+        self.document.imports.append(statement)
+      elif isinstance(statement, Binding):
+        self.document.bindings.append(statement)
+        has_bindings = True
+      elif place.is_flag:
+        self._fault(f'No include at {place}: give it as --gin_file.')
+      elif has_bindings:
+        name, where = statement
+        self._fault(
+          f'The include of {name} at {where} must stand above all bindings: '
+          'what it binds would override them.'
+        )
+      else:
+        self._include(*statement)
+
+  def _include(self, name: str, place: Place) -> None:
+    root = paths.project_root()
+    beside = os.path.dirname(self._open[-1])
+    folders = [beside, *self._search_paths, os.path.join(root, 'gin'), root]
+    candidates = [os.path.join(folder, name) for folder in folders]
+    for candidate in filter(os.path.isfile, candidates):
+      chain = (place.source, *place.chain)
+      self._read_file(os.path.normpath(candidate), place.source, chain)
+      return
+    message = paths.missing(name, candidates)
+    self._fault(f'{message} Included at {place}.')
+
+  def _read_file(
+    self, path: str, brought_by: str, chain: tuple[str, ...]
+  ) -> None:
+    real, name = os.path.realpath(path), paths.display(path)
+    if real in self._open:
+      self._fault(f'Circular include of {name} at {brought_by}.')
+    if real in self._brought_by:
+      return
+    self._brought_by[real] = brought_by
+    try:
+      with open(path, encoding='utf-8-sig') as file:
+        text = file.read()
+    except (OSError, UnicodeError) as error:
+      reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
+      self._fault(f'Cannot read {name}: {reason}. Given by {brought_by}.')
+      return
+    self._open.append(real)
+    self.read_text(text, Place(name, name, chain))
+    self._open.pop()
+
+  def _fault(self, message: str) -> None:
+    self.document.faults.append(message)
+
+
+def parse(text: str, place: Place) -> Iterator[Any]:
+  """Parses the text of one file or flag.
+
+  Args:
+    text: gin statements.
+    place: The file or flag; lines are added to it.
+
+  Yields:
+    `Binding`, `Import`, `(included file, place)`, or a fault as a string, after
+    which the rest of the text is given up.
+  """
+  try:
+    parser = _Parser(io.StringIO(text + '\n'), _Delegate())
+    # Not `for statement in parser`: it would take gin's own StopIteration at
+    # an unexpected end for the end of the file.
+    while (parsed := parser.parse_statement()) is not None:
+      where = _at_line(place, parsed.location.line_num)
+      if isinstance(parsed, config_parser.BindingStatement):
+        yield _binding(parsed, where)
+      elif isinstance(parsed, config_parser.ImportStatement):
+        yield parsed._replace(location=where)
+      elif isinstance(parsed, config_parser.IncludeStatement):
+        yield parsed.filename, where
+  except _PARSE_ERRORS as error:
+    yield _syntax_fault(error, text, place)
+
+
+_PARSE_ERRORS = (
+  SyntaxError,
+  tokenize.TokenError,
+  StopIteration,
+  ValueError,
+  TypeError,
+  RecursionError,
+)
+
+
+def parse_value(text: str) -> Any:
+  """Parses one value; raises one of many errors where it is none."""
+  return _Parser(io.StringIO(text + '\n'), _Delegate()).parse_value()
+
+
+def _at_line(place: Place, line: int) -> Place:
+  if place.is_flag:
+    return place
+  return dataclasses.replace(place, source=f'{place.origin}:{line}')
+
+
+def _binding(parsed: config_parser.BindingStatement, place: Place) -> Any:
+  if parsed.arg_name:
+    return Binding(
+      parsed.scope, parsed.selector, parsed.arg_name, parsed.value, place
+    )
+  if not re.fullmatch('[A-Z][A-Z0-9_]*', parsed.selector):
+    return (
+      f'{parsed.selector} = {parsed.value!r} at {place} names no component. '
+      'Write component.parameter, or capitals for a macro.'
+    )
+  scope = f'{parsed.scope}/' if parsed.scope else ''
+  return Binding('', '', scope + parsed.selector, parsed.value, place)
+
+
+class _Delegate(config_parser.ParserDelegate):
+  def configurable_reference(
+    self, scoped_configurable_name: str, evaluate: bool
+  ) -> Reference:
+    return Reference(scoped_configurable_name, evaluate)
+
+  def macro(self, macro_name: str) -> Macro:
+    return Macro(macro_name)
+
+
+class _Parser(config_parser.ConfigParser):
+  """gin's parser, without what it lets pass."""
+
+  def parse_statement(self) -> Any:
+    statement = super().parse_statement()
+    value = getattr(statement, 'value', None)
+    if value is not None and not _is_writable(value):
+      message = 'This number cannot be represented.'
+      raise SyntaxError(message, statement.location)
+    return statement
+
+  def _maybe_parse_basic_type(self) -> tuple[bool, Any]:
+    # gin drops the sign of -%MACRO and of -@reference().
+    location = self._current_location()
+    success, value = super()._maybe_parse_basic_type()
+    if not success and location.line_content[location.char_num :][:1] == '-':
+      self._raise_syntax_error('Only a number can be negative.', location)
+    return success, value
+
+  def _maybe_parse_container(self) -> tuple[bool, Any]:
+    outer, self._keys = getattr(self, '_keys', None), []
+    result = super()._maybe_parse_container()
+    self._keys = outer
+    return result
+
+  def _parse_dict_item(self) -> tuple[Any, Any]:
+    # gin takes the last of two equal keys.
+    location = self._current_location()
+    key, value = super()._parse_dict_item()
+    if isinstance(key, Macro | Reference):
+      self._raise_syntax_error(f'{key} cannot be a key.', location)
+    if key in self._keys:
+      self._raise_syntax_error(f'The key {key!r} stands twice.', location)
+    self._keys.append(key)
+    return key, value
+
+
+def _is_writable(value: Any) -> bool:
+  """Whether a value's text means the value: not so 1e999, which is `inf`."""
+  try:
+    return parse_value(repr(value)) == value
+  except _PARSE_ERRORS:
+    return False
+
+
+_UNQUOTED = re.compile(
+  r'\s*(?P<name>[\w./]+)\s*=\s*(?P<value>[A-Za-z_~./][^\'"#@%]*?)\s*(#.*)?$'
+)
+_CONSTANTS = {
+  **{'true': 'True', 'false': 'False', 'none': 'None', 'null': 'None'},
+  **{'yes': 'True', 'no': 'False'},
+}
+
+
+def _syntax_fault(error: Exception, text: str, place: Place) -> str:
+  """Says what the parser stumbled over, with the line shown."""
+  lines = text.split('\n')
+  reason, number = _reason_and_line(error, lines)
+  line = lines[number - 1].strip() if number <= len(lines) else ''
+  where = _at_line(place, number)
+  if unquoted := _UNQUOTED.match(line):
+    name, value = unquoted['name'], unquoted['value']
+    if value.lower() in _CONSTANTS:
+      return f'{line} at {where}: write {_CONSTANTS[value.lower()]}.'
+    if re.fullmatch(r'[\w./~ -]+', value):
+      flag = (
+        f'"{name} = \'{value}\'"' if place.is_flag else f"{name} = '{value}'"
+      )
+      return f'{line} at {where}: a string needs quotes: {flag}.'
+  return f'Syntax error at {where}: {reason} Received: {line}'
+
+
+def _reason_and_line(error: Exception, lines: list[str]) -> tuple[str, int]:
+  last = max(1, len(lines) - (not lines[-1]))
+  if isinstance(error, tokenize.TokenError):
+    return 'A bracket or a string is not closed.', min(error.args[1][0], last)
+  if isinstance(error, SyntaxError):
+    reason = error.msg.split('\n')[0].strip()
+    if reason.startswith(('malformed node', 'invalid syntax', 'unterminated')):
+      reason = 'This is no value.'
+    number = min(error.lineno or last, last)
+    return reason[:1].upper() + reason[1:].rstrip('.') + '.', number
+  if isinstance(error, TypeError):
+    return 'A list or dictionary cannot be the key of a dictionary.', last
+  if isinstance(error, RecursionError):
+    return 'The brackets are nested too deeply.', last
+  return 'The file ends in the middle of a statement.', last
+
+
+def _split_lines(text: str) -> str:
+  """Replaces `;` between statements, not inside strings, by newlines."""
+  lines = text.split('\n')
+  try:
+    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+  except (tokenize.TokenError, SyntaxError):
+    return text  # The parser will say what is wrong.
+  for token in reversed(tokens):
+    if token.string == ';':
+      row, column = token.start
+      line = lines[row - 1]
+      lines[row - 1] = f'{line[:column]}\n{line[column + 1 :].lstrip(" ")}'
+  return '\n'.join(lines)

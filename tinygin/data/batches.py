@@ -1,0 +1,163 @@
+"""Batches for training and evaluation, distributed over replicas."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tinygin.data import order
+from tinygin.data import source
+
+Augmentation = Callable[
+  [tf.Tensor, tf.Tensor, order.Random], tuple[tf.Tensor, tf.Tensor]
+]
+Preprocessing = Callable[[tf.Tensor], tf.Tensor]
+
+
+def training(
+  split: source.Split,
+  strategy: tf.distribute.Strategy,
+  *,
+  batch_size: int,
+  first_step: int,
+  seed: int,
+  augmentation: Sequence[Augmentation],
+  preprocessing: Preprocessing,
+) -> tf.distribute.DistributedDataset:
+  """Returns an endless stream of shuffled, augmented batches.
+
+  Args:
+    split: the examples, all of them labelled.
+    strategy: the replicas; each gets its contiguous part of every batch.
+    batch_size: examples in a step, over all replicas.
+    first_step: the step to start at; resuming costs nothing.
+    seed: the run's seed.
+    augmentation: what is done to each batch, in turn.
+    preprocessing: what turns images into the network's input.
+
+  Returns:
+    A distributed data set of (images, labels): float32 (replica batch, height,
+    width, 3) and float32 (replica batch, classes), one-hot unless mixed.
+
+  Raises:
+    InputError: an augmentation cannot work on batches of this size.
+  """
+  replicas = strategy.num_replicas_in_sync
+  replica_batch = batch_size // replicas
+
+  def load(step: tf.Tensor, replica: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    first = step * batch_size + replica * replica_batch
+    positions = first + tf.range(replica_batch, dtype=tf.int64)
+    images, labels = _augmented(split, positions, seed, augmentation)
+    return preprocessing(images), labels
+
+  return _distribute(strategy, load, first_step, None)
+
+
+def evaluation(
+  split: source.Split,
+  strategy: tf.distribute.Strategy,
+  *,
+  batch_size: int,
+  preprocessing: Preprocessing,
+) -> tuple[tf.distribute.DistributedDataset, int]:
+  """Returns every example once, in order, and the number of steps that takes.
+
+  The last batch is filled up with examples of weight 0.
+
+  Args:
+    split: the examples.
+    strategy: the replicas; each gets its contiguous part of every batch.
+    batch_size: examples in a step, over all replicas.
+    preprocessing: what turns images into the network's input.
+
+  Returns:
+    A distributed data set of (images, labels, weights): float32 (replica
+    batch, height, width, 3), int64 and float32 (replica batch,); and its steps.
+  """
+  replica_batch = batch_size // strategy.num_replicas_in_sync
+  steps = -(-split.size // batch_size)
+
+  def load(step: tf.Tensor, replica: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    first = step * batch_size + replica * replica_batch
+    positions = first + tf.range(replica_batch, dtype=tf.int64)
+    indices = tf.minimum(positions, split.size - 1)
+    images, labels = split.gather(indices)
+    weights = tf.cast(positions < split.size, tf.float32)
+    return preprocessing(tf.cast(images, tf.float32)), labels, weights
+
+  return _distribute(strategy, load, 0, steps), steps
+
+
+def sheet(
+  split: source.Split,
+  *,
+  seed: int,
+  augmentation: Sequence[Augmentation],
+  rows: int,
+  columns: int,
+) -> tf.Tensor:
+  """Returns the first images of a run, as it sees them, in a grid.
+
+  Args:
+    split: the examples, all of them labelled.
+    seed: the run's seed.
+    augmentation: what is done to the images, in turn.
+    rows: of the grid.
+    columns: of the grid; an even number of images can be mixed.
+
+  Returns:
+    uint8 (1, rows * height, columns * width, 3), as TensorBoard takes it.
+  """
+  positions = tf.range(rows * columns, dtype=tf.int64)
+  images, _ = _augmented(split, positions, seed, augmentation)
+  height, width, channels = images.shape[1:]
+  grid = tf.reshape(images, [rows, columns, height, width, channels])
+  grid = tf.reshape(
+    tf.transpose(grid, [0, 2, 1, 3, 4]),
+    [1, rows * height, columns * width, channels],
+  )
+  return tf.saturate_cast(tf.round(grid), tf.uint8)
+
+
+def _augmented(
+  split: source.Split,
+  positions: tf.Tensor,
+  seed: int,
+  augmentation: Sequence[Augmentation],
+) -> tuple[tf.Tensor, tf.Tensor]:
+  indices = order.shuffled(positions, split.size, seed)
+  images, labels = split.gather(indices)
+  images = tf.cast(images, tf.float32)
+  labels = tf.one_hot(labels, len(split.class_names))
+  random = order.Random(seed, positions)
+  for augment in augmentation:
+    images, labels = augment(images, labels, random)
+  return images, labels
+
+
+def _distribute(
+  strategy: tf.distribute.Strategy,
+  load: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]],
+  first_step: int,
+  steps: int | None,
+) -> tf.distribute.DistributedDataset:
+  """Gives replica r of step s the batch `load(s, r)`."""
+
+  def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
+    # A worker's replicas take its elements in turn.
+    local = context.num_replicas_in_sync // context.num_input_pipelines
+    first_replica = context.input_pipeline_id * local
+    stop = tf.int64.max if steps is None else (first_step + steps) * local
+    elements = tf.data.Dataset.range(first_step * local, stop)
+    batches = elements.map(
+      # Autograph would bury an InputError under its own account of the code.
+      tf.autograph.experimental.do_not_convert(
+        lambda element: load(element // local, first_replica + element % local)
+      ),
+      num_parallel_calls=tf.data.AUTOTUNE,
+      deterministic=True,
+    )
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+  return strategy.distribute_datasets_from_function(pipeline)

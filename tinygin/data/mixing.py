@@ -1,0 +1,113 @@
+"""Augmentations that mix neighbours: images and labels alike.
+
+The examples at positions 2k and 2k + 1 are mixed with each other, by the draws
+of the first: they are in the same replica's batch however many replicas there
+are, provided that its size is even. What one of them gives it gets back from
+the other, so that both count as much in the batch as if they were not mixed.
+"""
+
+import dataclasses
+import math
+from typing import Annotated
+
+import gin
+import tensorflow as tf
+
+from tinygin.config import constraints
+from tinygin.config import errors
+from tinygin.data import order
+from tinygin.data import regions
+
+Share = Annotated[float, constraints.Between(0, 1)]
+Concentration = Annotated[float, constraints.Above(0)]
+
+
+@gin.register
+@constraints.enforce
+@dataclasses.dataclass(frozen=True)
+class Mixup:
+  """Averages some pairs of neighbours, by random weights.
+
+  "mixup: beyond empirical risk minimization" (Zhang et al., 2017).
+
+  Attributes:
+    probability: share of the pairs that are mixed.
+    concentration: both parameters of the beta distribution of the weights.
+  """
+
+  probability: Share
+  concentration: Concentration
+
+  def __call__(
+    self, images: tf.Tensor, labels: tf.Tensor, random: order.Random
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns images and labels, some of them mixed alike."""
+    mixed = random.uniform(0, 1) < self.probability
+    weight = tf.where(mixed, symmetric_beta(random, self.concentration), 1)
+    weight = _shared(weight)[:, None]
+    return _mix(images, weight[:, :, None, None]), _mix(labels, weight)
+
+
+@gin.register
+@constraints.enforce
+@dataclasses.dataclass(frozen=True)
+class CutMix:
+  """Exchanges a box between some pairs of neighbours.
+
+  "CutMix: regularization strategy to train strong classifiers with localizable
+  features" (Yun et al., 2019). Labels are mixed by the areas, to the pixel.
+
+  Attributes:
+    probability: share of the pairs that are mixed.
+    concentration: both parameters of the beta distribution of the share of the
+      image that is kept, before the box is cut off at the image's border.
+  """
+
+  probability: Share
+  concentration: Concentration
+
+  def __call__(
+    self, images: tf.Tensor, labels: tf.Tensor, random: order.Random
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns images and labels, some of them mixed by the same areas."""
+    mixed = random.uniform(0, 1) < self.probability
+    pasted = tf.sqrt(1 - symmetric_beta(random, self.concentration))
+    kept = 1 - regions.boxes(
+      images,
+      centre=(_shared(random.uniform(0, 1)), _shared(random.uniform(0, 1))),
+      side=_shared(tf.where(mixed, pasted, 0)),
+    )
+    return _mix(images, kept), _mix(labels, tf.reduce_mean(kept, [1, 2]))
+
+
+def symmetric_beta(random: order.Random, concentration: float) -> tf.Tensor:
+  """Returns draws (batch,) from Beta(concentration, concentration).
+
+  Exact, from two uniform draws each: L. Devroye, "Random variate generation in
+  one line of code" (1996), by way of Student's t distribution.
+  """
+
+  def beta(uniform: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
+    cosine = tf.cos(2 * math.pi * turn)
+    squared = (uniform ** (-1 / concentration) - 1) * cosine**2
+    return 0.5 + 0.5 * tf.sign(cosine) / tf.sqrt(1 + 1 / squared)
+
+  return order.reproducibly(beta, random.uniform(0, 1), random.uniform(0, 1))
+
+
+def _mix(batch: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+  """Weighs each element of the batch against its neighbour."""
+  pairs = tf.reshape(batch, [-1, 2, *batch.shape[1:]])
+  neighbours = tf.reshape(tf.reverse(pairs, axis=[1]), batch.shape)
+  return weight * batch + (1 - weight) * neighbours
+
+
+def _shared(draws: tf.Tensor) -> tf.Tensor:
+  """Gives both of a pair the draw (batch,) of its first."""
+  size = draws.shape[0]
+  if size % 2:
+    raise errors.InputError(
+      "Mixing neighbours takes an even number of images in each replica's "
+      f'batch. Received: {size}. Change train.batch_size.'
+    )
+  return tf.repeat(draws[::2], 2)

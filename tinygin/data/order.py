@@ -1,0 +1,98 @@
+"""The order of examples, and their random numbers, as pure functions.
+
+A run sees examples at positions 0, 1, 2, …. Which example stands at a position
+and how it is augmented depends on the seed and the position alone, so that a
+run resumes at any step at no cost and the same on any number of replicas.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+_GOLDEN_RATIO = 0x9E3779B97F4A7C15
+
+
+def shuffled(positions: tf.Tensor, size: int, seed: int) -> tf.Tensor:
+  """Returns the index of the example that stands at each position.
+
+  Each epoch of `size` positions is a permutation of its own, computed without
+  storing it (the Simon-cipher permutation behind
+  `tf.random.experimental.index_shuffle`).
+
+  Args:
+    positions: int64 tensor (batch,).
+    size: number of examples in the split.
+    seed: the run's seed.
+
+  Returns:
+    int64 tensor (batch,) of values in [0, size).
+  """
+  epochs = positions // size
+  seeds = tf.stack(
+    [tf.fill(tf.shape(epochs), tf.cast(seed, tf.int64)), epochs, epochs], axis=1
+  )
+  # The public wrapper of this operation takes no seed for each index.
+  return tf.raw_ops.RandomIndexShuffle(
+    index=positions % size,
+    seed=seeds,
+    max_index=tf.cast(size - 1, tf.int64),
+    rounds=4,
+  )
+
+
+class Random:
+  """Random numbers of a batch of examples, one row for each position.
+
+  Counter-based, by the SplitMix64 finaliser (Steele, Lea and Flood, "Fast
+  splittable pseudorandom number generators", 2014): a draw is a hash of seed,
+  position and the number of the draw.
+  """
+
+  def __init__(self, seed: int, positions: tf.Tensor):
+    """Starts the sequence of draws.
+
+    Args:
+      seed: the run's seed.
+      positions: int64 tensor (batch,).
+    """
+    self._keys = _mix(
+      tf.cast(positions, tf.uint64)
+      + _mix(tf.constant(seed, tf.uint64) + _GOLDEN_RATIO)
+    )
+    self._draws = 0
+
+  def uniform(self, low: float, high: float) -> tf.Tensor:
+    """Returns a float32 tensor (batch,) of draws from [low, high)."""
+    self._draws += 1
+    draw = tf.constant((self._draws * _GOLDEN_RATIO) % 2**64, tf.uint64)
+    bits = tf.bitwise.right_shift(
+      _mix(self._keys + draw), tf.constant(40, tf.uint64)
+    )
+    return low + (high - low) * tf.cast(bits, tf.float32) / 2**24
+
+
+def reproducibly(
+  function: Callable[..., tf.Tensor], *values: tf.Tensor | float
+) -> tf.Tensor:
+  """Returns function(values), with the same bits however they are batched.
+
+  In float32, exp, cos and their like differ in the last bit between the whole
+  vectors of a tensor and its last few elements. So they are computed in
+  float64, and rounded.
+
+  Args:
+    function: of elements; takes and returns float64 tensors.
+    *values: float32 tensors.
+
+  Returns:
+    float32 tensor.
+  """
+  doubles = [tf.cast(each, tf.float64) for each in values]
+  return tf.cast(function(*doubles), tf.float32)
+
+
+def _mix(words: tf.Tensor) -> tf.Tensor:
+  for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+    words ^= tf.bitwise.right_shift(words, tf.constant(shift, tf.uint64))
+    words *= tf.constant(factor, tf.uint64)
+  return words ^ tf.bitwise.right_shift(words, tf.constant(31, tf.uint64))

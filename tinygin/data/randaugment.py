@@ -1,0 +1,98 @@
+"""RandAugment, for a whole batch at once."""
+
+import dataclasses
+import math
+from typing import Annotated
+
+import gin
+import tensorflow as tf
+
+from tinygin.config import constraints
+from tinygin.data import colors
+from tinygin.data import order
+from tinygin.data import resampling
+
+OPERATIONS = (
+  'rotate',
+  'shear_x',
+  'shear_y',
+  'shift_x',
+  'shift_y',
+  'brightness',
+  'contrast',
+  'saturation',
+  'sharpness',
+  'posterize',
+  'solarize',
+)
+MAGNITUDES = 10
+
+# What the greatest magnitude means, as in the paper.
+_ROTATION = math.radians(30)
+_SHEAR = 0.3
+_SHIFT = 0.45  # Of the image's side.
+_FACTOR = 0.9
+_BITS = 4
+
+
+@gin.register
+@constraints.enforce
+@dataclasses.dataclass(frozen=True)
+class RandAugment:
+  """Does some operations, drawn at random, to each image.
+
+  After "RandAugment: practical automated data augmentation with a reduced
+  search space" (Cubuk et al., 2019). It differs in what makes it fit for a
+  whole batch: an image's operations are distinct and done in a fixed order,
+  those that move pixels in one resampling; and the operations that have no
+  magnitude (equalising, inverting, stretching of contrast) are left out.
+  Rotation, shear, shift, brightness, contrast, saturation and sharpness go
+  either way, at random.
+
+  Attributes:
+    operations: how many each image gets.
+    magnitude: how strong they are; 0 changes nothing.
+    edge: what comes in from outside: `constant` (black), `nearest`, `reflect`
+      or `wrap`.
+  """
+
+  operations: Annotated[int, constraints.Between(1, len(OPERATIONS))]
+  magnitude: Annotated[float, constraints.Between(0, MAGNITUDES)]
+  edge: resampling.Edge
+
+  def __call__(
+    self, images: tf.Tensor, labels: tf.Tensor, random: order.Random
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns images after some operations, and the labels."""
+    amount = self._amounts(random)
+    height, width = images.shape[1:3]
+    images = resampling.warp(
+      images,
+      edge=self.edge,
+      angle=_ROTATION * amount['rotate'],
+      shear=(_SHEAR * amount['shear_x'], _SHEAR * amount['shear_y']),
+      shift=(
+        _SHIFT * width * amount['shift_x'],
+        _SHIFT * height * amount['shift_y'],
+      ),
+    )
+    for name, change in (
+      ('brightness', colors.brightness),
+      ('contrast', colors.contrast),
+      ('saturation', colors.saturation),
+      ('sharpness', colors.sharpness),
+    ):
+      images = change(images, 1 + _FACTOR * amount[name])
+    bits = tf.round(_BITS * tf.abs(amount['posterize']))
+    images = colors.posterize(images, bits)
+    return colors.solarize(images, tf.abs(amount['solarize'])), labels
+
+  def _amounts(self, random: order.Random) -> dict[str, tf.Tensor]:
+    """Draws for each operation an amount in [-1, 1]; 0: not done."""
+    scores = tf.stack([random.uniform(0, 1) for _ in OPERATIONS], axis=1)
+    least = tf.math.top_k(scores, self.operations).values[:, -1:]
+    done = tf.unstack(tf.cast(scores >= least, tf.float32), axis=1)
+    return {
+      name: each * tf.sign(random.uniform(-1, 1)) * self.magnitude / MAGNITUDES
+      for name, each in zip(OPERATIONS, done, strict=True)
+    }

@@ -1,0 +1,239 @@
+"""Reads examples from TFRecord files: all in turn, or any of them at any time.
+
+Examples are those of a TFDS data set with the features `image` and `label`.
+"""
+
+import math
+import mmap
+import os
+from collections.abc import Iterator
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from tinygin.config import errors
+
+Instructions = Sequence[tfds.core.utils.shard_utils.FileInstruction]
+
+_BATCH = 256
+# A record is its length, a checksum of the length, the data and a checksum of
+# the data.
+_HEADER_BYTES, _FOOTER_BYTES = 12, 4
+_FRAME_BYTES = _HEADER_BYTES + _FOOTER_BYTES
+
+
+def decoded(
+  instructions: Instructions, image_shape: tuple[int, int, int]
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Reads and decodes all examples into memory.
+
+  Args:
+    instructions: which examples, in which files.
+    image_shape: height, width and channels.
+
+  Returns:
+    The images, uint8 (examples, height, width, channels), and the labels, int64
+    (examples,).
+
+  Raises:
+    InputError: the files are damaged or hold too few examples.
+  """
+  count = sum(each.take for each in instructions)
+  # A mapping is aligned as TensorFlow needs it.
+  memory = mmap.mmap(-1, count * math.prod(image_shape))
+  images = np.frombuffer(memory, np.uint8).reshape(count, *image_shape)
+  labels = np.empty(count, np.int64)
+  parts = tf.data.Dataset.from_tensor_slices(
+    (
+      [each.filename for each in instructions],
+      np.array([each.skip for each in instructions], np.int64),
+      np.array([each.take for each in instructions], np.int64),
+    )
+  )
+  examples = (
+    parts.flat_map(
+      lambda path, skip, take: (
+        tf.data.TFRecordDataset(path).skip(skip).take(take)
+      )
+    )
+    .batch(_BATCH)
+    .map(
+      lambda records: (decode_images(records, image_shape), _labels(records)),
+      tf.data.AUTOTUNE,
+    )
+  )
+  filled = 0
+  for batch in _undamaged(examples, instructions):
+    end = filled + len(batch[1])
+    images[filled:end], labels[filled:end] = batch
+    filled = end
+  _check_count(instructions, count, filled)
+  # Shares the memory, where other ways to a tensor copy it.
+  tensor = tf.experimental.dlpack.from_dlpack(images.__dlpack__())
+  return tensor, tf.convert_to_tensor(labels)
+
+
+class StoredImages:
+  """JPEG images that stay in their files until they are asked for."""
+
+  def __init__(
+    self,
+    paths: Sequence[str],
+    files: np.ndarray,
+    offsets: np.ndarray,
+    sizes: np.ndarray,
+    image_shape: tuple[int, int, int],
+  ):
+    """Takes what `stored` has found.
+
+    Args:
+      paths: of the files.
+      files: of each example, the number of its file.
+      offsets: of each example, in bytes from the start of its file.
+      sizes: of each example, in bytes.
+      image_shape: height, width and channels.
+    """
+    self._paths = paths
+    self._files = files
+    self._offsets = offsets
+    self._sizes = sizes
+    self._image_shape = image_shape
+
+  def gather(self, indices: tf.Tensor) -> tf.Tensor:
+    """Returns images, uint8 (batch, height, width, channels), by their index.
+
+    Args:
+      indices: int64 (batch,).
+    """
+    records = tf.numpy_function(self._read, [indices], tf.string, False)
+    return decode_images(
+      tf.ensure_shape(records, indices.shape), self._image_shape
+    )
+
+  def _read(self, indices: np.ndarray) -> np.ndarray:
+    records = np.empty(len(indices), object)
+    for place, index in enumerate(indices):
+      # Files are opened for each read: there may be more than can be open.
+      with open(self._paths[self._files[index]], 'rb', buffering=0) as file:
+        records[place] = os.pread(
+          file.fileno(), self._sizes[index], self._offsets[index]
+        )
+    return records
+
+
+def stored(
+  instructions: Instructions, image_shape: tuple[int, int, int]
+) -> tuple[StoredImages, tf.Tensor]:
+  """Finds where the examples lie, and reads their labels.
+
+  Goes through the files once, so that every checksum is verified.
+
+  Args:
+    instructions: which examples, in which files.
+    image_shape: height, width and channels.
+
+  Returns:
+    The images, and the labels, int64 (examples,).
+
+  Raises:
+    InputError: the files are damaged or hold another number of examples.
+  """
+  paths = [each.filename for each in instructions]
+  batches = (
+    tf.data.TFRecordDataset(paths)
+    .batch(_BATCH)
+    .map(
+      lambda records: (tf.strings.length(records), _labels(records)),
+      tf.data.AUTOTUNE,
+    )
+  )
+  found = list(_undamaged(batches, instructions))
+  sizes, labels = (np.concatenate(part) for part in zip(*found, strict=True))
+  counts = [each.examples_in_shard for each in instructions]
+  _check_count(instructions, sum(counts), len(sizes))
+  offsets = np.empty(len(sizes), np.int64)
+  chosen = np.zeros(len(sizes), bool)
+  first = 0
+  for each in instructions:
+    here = slice(first, first + each.examples_in_shard)
+    ends = np.cumsum(sizes[here] + _FRAME_BYTES, dtype=np.int64)
+    offsets[here] = ends - sizes[here] - _FOOTER_BYTES
+    if ends[-1] != os.path.getsize(each.filename):
+      raise _unexpected(instructions, 'other counts in some of the files')
+    chosen[first + each.skip :][: each.take] = True
+    first = here.stop
+  files = np.repeat(np.arange(len(paths)), counts)
+  images = StoredImages(
+    paths, files[chosen], offsets[chosen], sizes[chosen], image_shape
+  )
+  return images, tf.convert_to_tensor(labels[chosen])
+
+
+def decode_images(
+  records: tf.Tensor, image_shape: tuple[int, int, int]
+) -> tf.Tensor:
+  """Returns the images of serialized examples, uint8.
+
+  JPEGs are decoded with the accurate integer transform, which Pillow and
+  OpenCV use too, not with TensorFlow's faster default.
+  """
+  features = {'image': tf.io.FixedLenFeature([], tf.string)}
+  return tf.map_fn(
+    lambda encoded: tf.ensure_shape(
+      tf.io.decode_jpeg(
+        encoded, channels=image_shape[-1], dct_method='INTEGER_ACCURATE'
+      ),
+      image_shape,
+    ),
+    tf.io.parse_example(records, features)['image'],
+    fn_output_signature=tf.TensorSpec(image_shape, tf.uint8),
+  )
+
+
+def _labels(records: tf.Tensor) -> tf.Tensor:
+  features = {'label': tf.io.FixedLenFeature([], tf.int64)}
+  return tf.io.parse_example(records, features)['label']
+
+
+def _undamaged(
+  batches: tf.data.Dataset, instructions: Instructions
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  try:
+    yield from batches.as_numpy_iterator()
+  except (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+  ) as error:
+    names = [
+      os.path.basename(each.filename)
+      for each in instructions
+      if not _is_readable(each.filename)
+    ]
+    received = f'{", ".join(names) or "an image or label"}, which is damaged'
+    raise _unexpected(instructions, received) from error
+
+
+def _is_readable(path: str) -> bool:
+  try:
+    for _ in tf.data.TFRecordDataset(path).batch(_BATCH):
+      pass
+  except (tf.errors.DataLossError, tf.errors.NotFoundError):
+    return False
+  return True
+
+
+def _check_count(instructions: Instructions, expected: int, found: int) -> None:
+  if found != expected:
+    raise _unexpected(instructions, f'{found} of {expected} examples')
+
+
+def _unexpected(instructions: Instructions, received: str) -> errors.InputError:
+  folder = os.path.dirname(instructions[0].filename)
+  return errors.InputError(
+    f'The files of {folder} must hold the examples that its '
+    f'dataset_info.json declares. Received: {received}. Build the data set '
+    'anew.'
+  )

@@ -1,0 +1,35 @@
+"""Rectangles in images."""
+
+import tensorflow as tf
+
+
+def boxes(
+  images: tf.Tensor,
+  *,
+  centre: tuple[tf.Tensor, tf.Tensor],
+  side: tf.Tensor,
+) -> tf.Tensor:
+  """Returns 1 inside of a box in each image and 0 outside.
+
+  Args:
+    images: (batch, height, width, channels).
+    centre: of the boxes, horizontal and vertical, each float32 (batch,), as a
+      share of the images' width and height.
+    side: of the boxes, float32 (batch,), as a share of the images' sides.
+      What would lie outside of an image is cut off.
+
+  Returns:
+    float32 (batch, height, width, 1).
+  """
+  height, width = images.shape[1:3]
+  across = _span(centre[0], side, width)
+  down = _span(centre[1], side, height)
+  return (down[:, :, None] * across[:, None, :])[..., None]
+
+
+def _span(centre: tf.Tensor, side: tf.Tensor, pixels: int) -> tf.Tensor:
+  """Returns (batch, pixels): 1 where a pixel's middle lies in the span."""
+  middles = (tf.range(pixels, dtype=tf.float32)[None] + 0.5) / pixels
+  return tf.cast(
+    tf.abs(middles - centre[:, None]) < side[:, None] / 2, tf.float32
+  )

@@ -1,0 +1,93 @@
+"""Heads: from features to one logit a class, in float32."""
+
+from typing import Annotated
+
+import gin
+import keras
+
+from tinygin.config import constraints
+from tinygin.config.constraints import AtLeast
+from tinygin.config.constraints import Below
+from tinygin.models.layers import Dropout
+
+
+@gin.register
+@constraints.enforce
+def linear_head(
+  x: keras.KerasTensor,
+  classes: Annotated[int, AtLeast(2)],
+  dropout: Annotated[float, AtLeast(0), Below(1)],
+  l1: Annotated[float, AtLeast(0)],
+  l2: Annotated[float, AtLeast(0)],
+  name: str,
+) -> keras.KerasTensor:
+  """Global average pooling, dropout, one dense layer.
+
+  Args:
+    x: (batch, height, width, channels).
+    classes: number of logits.
+    dropout: fraction of the pooled features dropped in training; 0: none.
+    l1: weight of the sum of the dense kernel's absolute values in the loss.
+    l2: weight of the sum of its squares.
+    name: prefix of the layers' names.
+
+  Returns:
+    (batch, classes), float32 whatever the precision of `x`.
+  """
+  x = keras.layers.GlobalAveragePooling2D(dtype='float32', name=f'{name}_pool')(
+    x
+  )
+  return _classify(x, classes, dropout, l1, l2, name)
+
+
+@gin.register
+@constraints.enforce
+def two_stage_head(
+  x: keras.KerasTensor,
+  classes: Annotated[int, AtLeast(2)],
+  hidden: Annotated[int, AtLeast(1)],
+  dropout: Annotated[float, AtLeast(0), Below(1)],
+  l1: Annotated[float, AtLeast(0)],
+  l2: Annotated[float, AtLeast(0)],
+  name: str,
+) -> keras.KerasTensor:
+  """Global average pooling, a hidden dense layer, dropout, a dense layer.
+
+  Args:
+    x: (batch, height, width, channels).
+    classes: number of logits.
+    hidden: units of the hidden layer, which ends in a ReLU.
+    dropout: fraction of the hidden units dropped in training; 0: none.
+    l1: weight of the sum of the kernels' absolute values in the loss.
+    l2: weight of the sum of their squares.
+    name: prefix of the layers' names.
+
+  Returns:
+    (batch, classes), float32 whatever the precision of `x`.
+  """
+  x = keras.layers.GlobalAveragePooling2D(dtype='float32', name=f'{name}_pool')(
+    x
+  )
+  x = keras.layers.Dense(
+    hidden,
+    activation='relu',
+    kernel_regularizer=_regularizer(l1, l2),
+    dtype='float32',
+    name=f'{name}_hidden',
+  )(x)
+  return _classify(x, classes, dropout, l1, l2, name)
+
+
+def _classify(x, classes, dropout, l1, l2, name):
+  if dropout:
+    x = Dropout(dropout, dtype='float32', name=f'{name}_dropout')(x)
+  return keras.layers.Dense(
+    classes,
+    kernel_regularizer=_regularizer(l1, l2),
+    dtype='float32',
+    name=f'{name}_dense',
+  )(x)
+
+
+def _regularizer(l1, l2):
+  return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None

@@ -1,0 +1,78 @@
+"""The residual network: separable, pre-activation bottlenecks."""
+
+from typing import Annotated
+
+import gin
+import keras
+
+from tinygin.config import constraints
+from tinygin.config.constraints import AtLeast
+from tinygin.config.constraints import Each
+from tinygin.config.constraints import Length
+from tinygin.models import blocks
+from tinygin.models import heads  # noqa: F401  Registers components.
+from tinygin.models import tails  # noqa: F401  Registers components.
+
+
+@gin.register
+@constraints.enforce
+def TinyImageNet(
+  image_size: Annotated[int, AtLeast(1)],
+  channels: Annotated[int, AtLeast(1)],
+  levels: Annotated[tuple[int, ...], Length(1, 3), Each(AtLeast(1))],
+  width: Annotated[int, AtLeast(1)],
+  bottleneck: blocks.WideStage,
+  downsample: blocks.WideStage,
+  normalization: blocks.LayerFactory,
+  activation: blocks.LayerFactory,
+  tail: blocks.End | None = None,
+  head: blocks.End | None = None,
+) -> keras.Model:
+  """Builds the residual network.
+
+  Each level is its bottlenecks followed by one downsampling block, which
+  halves height and width and doubles the channels.
+
+  Args:
+    image_size: height and width of the input, in pixels.
+    channels: of the input.
+    levels: number of bottlenecks in each level.
+    width: channels of the first level.
+    bottleneck: block that keeps the shape; called with `filters`,
+      `normalization`, `activation` and `name`.
+    downsample: block between levels; called likewise.
+    normalization: layer factory.
+    activation: layer factory.
+    tail: block applied to the image, which makes `width` channels of it;
+      None: the blocks are applied to the image itself.
+    head: block that makes logits of the features; None: the model ends in its
+      features.
+
+  Returns:
+    A model from normalised float32 images (batch, image_size, image_size,
+    channels) to float32 logits (batch, classes), or without a head to features
+    (batch, height, width, width · 2^len(levels)).
+  """
+  inputs = keras.Input((image_size, image_size, channels), name='image')
+  layers = {'normalization': normalization, 'activation': activation}
+  x = inputs
+  if tail is not None:
+    x = blocks.nest(tail, x, 'tail')
+  count = 0
+  for level, repeats in enumerate(levels):
+    for _ in range(repeats):
+      name = numbered('bottleneck', count)
+      x = blocks.nest(bottleneck, x, name, filters=width << level, **layers)
+      count += 1
+    name = numbered('downsample', level)
+    x = blocks.nest(downsample, x, name, filters=width << level + 1, **layers)
+  x = normalization(name='bn')(x)
+  x = activation(name='relu')(x)
+  if head is not None:
+    x = blocks.nest(head, x, 'head')
+  return keras.Model(inputs, x, name='tiny_image_net')
+
+
+def numbered(name: str, index: int) -> str:
+  """Returns `name` for index 0, `name_index` for any other."""
+  return f'{name}_{index}' if index else name

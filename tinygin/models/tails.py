@@ -1,0 +1,44 @@
+"""Tails: what stands between the image and the first block."""
+
+from typing import Annotated
+
+import gin
+import keras
+
+from tinygin.config import constraints
+from tinygin.config.constraints import AtLeast
+from tinygin.config.constraints import Supplies
+from tinygin.models import blocks
+
+
+@gin.register
+@constraints.enforce
+def separable_tail(
+  x: keras.KerasTensor,
+  filters: Annotated[int, AtLeast(1)],
+  kernel_size: Annotated[int, AtLeast(1)],
+  depth_multiplier: Annotated[int, AtLeast(1)],
+  convolution: Annotated[blocks.Convolution, Supplies('depth_multiplier')],
+  name: str,
+) -> keras.KerasTensor:
+  """One separable convolution of stride 1, without bias.
+
+  Args:
+    x: (batch, height, width, channels).
+    filters: channels out.
+    kernel_size: height and width of the depthwise kernel.
+    depth_multiplier: depthwise outputs per input channel.
+    convolution: factory of separable convolutions.
+    name: of the layer.
+
+  Returns:
+    (batch, height, width, filters).
+  """
+  return convolution(
+    filters=filters,
+    kernel_size=kernel_size,
+    depth_multiplier=depth_multiplier,
+    padding='same',
+    use_bias=False,
+    name=name,
+  )(x)

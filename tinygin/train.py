@@ -1,0 +1,152 @@
+"""Trains what gin files declare.
+
+  bazel run //tinygin:train -- --gin_file=gin/quickstart.gin
+
+A run that was stopped goes on where its last checkpoint left it:
+
+  bazel run //tinygin:train -- --resume=runs/NAME
+"""
+
+import contextlib
+import datetime
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from absl import flags
+
+from tinygin.config import entry_point
+from tinygin.config import errors
+from tinygin.config import native_output
+from tinygin.config import paths
+from tinygin.training import run_directory
+
+_DRY = flags.DEFINE_bool('dry', False, 'Train, but keep nothing.')
+_SUMMARY = flags.DEFINE_bool('summary', False, "Print the network's layers.")
+_RESUME = flags.DEFINE_string(
+  'resume', None, 'Go on with the run in this directory, by its config.gin.'
+)
+_RESUME_LAST = flags.DEFINE_bool(
+  'resume_last', False, 'Go on with the run in runs/ that was started last.'
+)
+_ALLOW_CHANGES = flags.DEFINE_bool(
+  'allow_changes',
+  False,
+  'Go on with durations, logging or places that differ from the run so far.',
+)
+entry_point.define_config_flags()
+entry_point.define_short_flags()
+
+
+def main(argv: list[str]) -> int:
+  """Trains, prints a summary and returns the exit status."""
+  del argv
+  resumed = _resumed()
+  if resumed and _DRY.value:
+    raise errors.InputError(
+      'A run must be resumed for good, or a new one started with --dry. '
+      'Received: both.'
+    )
+  if resumed and not flags.FLAGS.gin_file:
+    flags.FLAGS.gin_file = [f'{resumed}/{run_directory.CONFIG}']
+  with native_output.hidden():
+    configuration = entry_point.load_from_flags('train')
+    experiment = configuration.build()
+    # TensorFlow, which takes seconds, only once the configuration stands.
+    from tinygin.models import summary
+    from tinygin.training import trainer
+
+  if _SUMMARY.value:
+    print(summary.table(experiment.build_model()))
+    return 0
+  with _directory(resumed or experiment.run_dir) as directory:
+    start = _start(experiment.seed, experiment.dataset.directory)
+    run_directory.describe(
+      directory, configuration, start, _ALLOW_CHANGES.value
+    )
+    result = trainer.train(experiment, directory, may_build=not _DRY.value)
+  print(_closing(result, directory, kept=not _DRY.value))
+  return 0
+
+
+def _resumed() -> str | None:
+  """Returns the directory of the run that the flags ask to go on with."""
+  if _RESUME.value and _RESUME_LAST.value:
+    raise errors.InputError(
+      'One run can be resumed at a time. Received: --resume and --resume_last.'
+    )
+  if _RESUME.value:
+    directory = paths.find(_RESUME.value)
+  elif _RESUME_LAST.value:
+    runs = pathlib.Path(paths.resolve('runs'))
+    started = list(runs.glob(f'*/{run_directory.PROVENANCE}'))
+    if not started:
+      raise errors.InputError(
+        f'--resume_last goes on with a run in {runs}. Received: no run there.'
+      )
+    last = max(started, key=lambda path: path.stat().st_mtime)
+    directory = str(last.parent)
+  else:
+    return None
+  run_directory.check_is_run(pathlib.Path(directory))
+  return directory
+
+
+def _start(seed: int, data_directory: str) -> dict[str, Any]:
+  from tinygin.reporting import provenance
+
+  return {
+    'seed': seed,
+    'data_set': data_directory,
+    **provenance.describe(
+      pathlib.Path(
+        os.environ.get('BUILD_WORKSPACE_DIRECTORY') or paths.project_root()
+      )
+    ),
+  }
+
+
+@contextlib.contextmanager
+def _directory(pattern: str) -> Iterator[pathlib.Path]:
+  """Locks the directory that the run writes to; a passing one when dry."""
+  if _DRY.value:
+    with tempfile.TemporaryDirectory() as directory:
+      yield pathlib.Path(directory)
+    return
+  now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
+  with run_directory.locked(
+    paths.resolve(pattern.replace('{time}', now))
+  ) as path:
+    yield path
+
+
+def _closing(
+  result: dict[str, Any], directory: pathlib.Path, kept: bool
+) -> str:
+  validation, best = result['validation'], result['best']
+  lines = [
+    '',
+    f'Validation top-1 {validation["top1"]:.4f}, top-5 '
+    f'{validation["top5"]:.4f}, loss {validation["loss"]:.4f} on '
+    f'{validation["count"]:,} images after {result["epochs"]:.1f} epochs.',
+    f'Best top-1 {best["top1"]:.4f} at step {best["step"]:,}. '
+    f'{result["images_per_second"]:,.0f} images/s over '
+    f'{result["seconds"]:.0f} s of training.',
+  ]
+  if kept:
+    lines += [
+      f'Run directory  {directory}',
+      f'TensorBoard    tensorboard --logdir={directory.parent}',
+      f'Evaluate       ./bazelw run //tinygin:evaluate -- '
+      f'--run_dir={directory}',
+      'Try next       change one line of the gin file, or --gin_bindings, and '
+      'see what it did:',
+      f'               ./bazelw run //tinygin:compare -- {directory} OTHER_RUN',
+    ]
+  return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+  entry_point.run(main)

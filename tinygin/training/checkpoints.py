@@ -1,0 +1,257 @@
+"""Checkpoints: written whole or not at all, restored whole or refused."""
+
+import collections
+import json
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tinygin.config import errors
+
+_FOLDER = re.compile(r'step-(\d+)')
+_VARIABLES = 'variables'
+_STATE = 'state.json'
+
+
+class Checkpoints:
+  """The checkpoints of a run: one folder a step.
+
+  A folder holds the variables in TensorFlow's format and `state.json`. It is
+  written under another name and then renamed, so that a folder with a step's
+  name is complete.
+  """
+
+  def __init__(
+    self,
+    directory: str | os.PathLike,
+    groups: Mapping[str, Mapping[str, tf.Variable]],
+  ):
+    """Names what is saved and restored; touches no file.
+
+    Args:
+      directory: the folder of the checkpoints; made when the first is saved.
+      groups: variables by group, such as `model`, and path.
+    """
+    self._directory = pathlib.Path(directory)
+    self._groups = groups
+    # Explicit dictionaries: automatic tracking misses variables of layers that
+    # are held in plain lists.
+    self._checkpoint = tf.train.Checkpoint(
+      **{group: dict(members) for group, members in groups.items()}
+    )
+
+  def sweep(self) -> None:
+    """Removes what an interrupted save left behind."""
+    for pattern in ('.writing-*', '.removing-*'):
+      for torn in self._directory.glob(pattern):
+        shutil.rmtree(torn)
+
+  def save(
+    self, step: int, state: Mapping[str, Any], *, keep: int, best_step: int
+  ) -> None:
+    """Saves the variables and the state, then removes superfluous ones.
+
+    Args:
+      step: number of training steps that led here.
+      state: JSON-serialisable; returned by `restore`.
+      keep: how many of the newest checkpoints stay, beside the best.
+      best_step: the step of the best checkpoint.
+
+    Raises:
+      RunError: there is no room, or the folder cannot be written.
+    """
+    temporary, final = self._directory / f'.writing-{step}', self._folder(step)
+    if final.exists():
+      return  # Saved by an evaluation just now.
+    try:
+      temporary.mkdir(parents=True)
+      self._checkpoint.write(str(temporary / _VARIABLES))
+      (temporary / _STATE).write_text(json.dumps(state, indent=2))
+      temporary.rename(final)
+    except (OSError, tf.errors.OpError) as error:
+      shutil.rmtree(temporary, ignore_errors=True)
+      raise errors.RunError(
+        f'The checkpoint of step {step} could not be written to '
+        f'{self._directory}: {error}. The checkpoints before it are whole; '
+        'start the run again once there is room.'
+      ) from error
+    self.prune(keep, best_step)
+
+  def prune(self, keep: int, best_step: int) -> None:
+    """Removes all but the newest checkpoints and the best.
+
+    Args:
+      keep: how many of the newest checkpoints stay, beside the best.
+      best_step: the step of the best checkpoint.
+    """
+    present = steps(self._directory)
+    for old in set(present) - set(present[-keep:]) - {best_step}:
+      self._remove(old)
+
+  def restore_newest(self) -> dict[str, Any] | None:
+    """Restores the newest checkpoint that is whole.
+
+    Returns:
+      Its state, or None where there is no checkpoint.
+
+    Raises:
+      InputError: a checkpoint is of another model, or all are damaged.
+    """
+    present = steps(self._directory)
+    for step in reversed(present):
+      try:
+        state = self.restore(step)
+        # What is newer is damaged, and would count among those to keep.
+        for newer in present[present.index(step) + 1 :]:
+          self._remove(newer)
+        return state
+      except errors.InputError:
+        raise
+      except Exception as error:  # TensorFlow raises what it likes.
+        logging.warning(
+          'The checkpoint %s is damaged and left out: %s',
+          self._folder(step),
+          error,
+        )
+    if present:
+      raise errors.InputError(
+        f'{self._directory} must hold a whole checkpoint. Received: '
+        f'{len(present)} damaged ones, of steps {present}. Remove the folder '
+        'to train from the start.'
+      )
+    return None
+
+  def find(self, name: str) -> int:
+    """Returns the step of a checkpoint.
+
+    Args:
+      name: `latest`, `best` (of the validation top-1 so far) or a step.
+
+    Raises:
+      InputError: there is no such checkpoint.
+    """
+    present = steps(self._directory)
+    step = present[-1] if present else None
+    if step is not None and name == 'best':
+      state = json.loads((self._folder(step) / _STATE).read_text())
+      step = state['best'] and state['best']['step']
+    elif name != 'latest':
+      step = int(name) if name.isdecimal() else None
+    if step not in present:
+      raise errors.InputError(
+        f'The checkpoint of {self._directory} must be best, latest or one of '
+        f'the steps {present}. Received: {name}.'
+      )
+    return step
+
+  def restore(self, step: int) -> dict[str, Any]:
+    """Restores the checkpoint of a step and returns its state."""
+    prefix = str(self._folder(step) / _VARIABLES)
+    state = json.loads((self._folder(step) / _STATE).read_text())
+    self._check_variables(prefix)
+    status = self._checkpoint.read(prefix)
+    status.assert_existing_objects_matched()
+    # An evaluation restores the network without its optimizer.
+    status.expect_partial()
+    return state
+
+  def _remove(self, step: int) -> None:
+    # Renamed first, so that no folder with a step's name is ever torn.
+    removed = self._directory / f'.removing-{step}'
+    self._folder(step).rename(removed)
+    shutil.rmtree(removed)
+
+  def _folder(self, step: int) -> pathlib.Path:
+    return self._directory / f'step-{step:08d}'
+
+  def _check_variables(self, prefix: str) -> None:
+    expected = {
+      f'{group}/{_escape(path)}/.ATTRIBUTES/VARIABLE_VALUE': variable.shape
+      for group, members in self._groups.items()
+      for path, variable in members.items()
+    }
+    shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+    present = {
+      key: shape
+      for key, shape in shapes.items()
+      if key.split('/', 1)[0] in self._groups
+    }
+    faults = [f'missing {_unescape(key)}' for key in expected.keys() - present]
+    faults += [f'extra {_unescape(key)}' for key in present.keys() - expected]
+    faults += [
+      f'{_unescape(key)} of shape {tuple(present[key])}, not {tuple(shape)}'
+      for key, shape in expected.items()
+      if key in present and tuple(present[key]) != tuple(shape)
+    ]
+    if faults:
+      raise errors.InputError(
+        f'{os.path.dirname(prefix)} must fit the network and optimizer of the '
+        f'config. Received: {"; ".join(sorted(faults))}.'
+      )
+
+
+def read(
+  directory: str | os.PathLike, step: int, group: str
+) -> dict[str, np.ndarray]:
+  """Reads the variables of a group, whatever network the checkpoint is of.
+
+  Args:
+    directory: the folder of the checkpoints.
+    step: one of its steps.
+    group: such as `model`.
+
+  Returns:
+    Arrays by the path of their variable.
+  """
+  prefix = pathlib.Path(directory) / f'step-{step:08d}' / _VARIABLES
+  reader = tf.train.load_checkpoint(str(prefix))
+  return {
+    _unescape(key).removeprefix(f'{group}/'): reader.get_tensor(key)
+    for key in reader.get_variable_to_shape_map()
+    if key.startswith(f'{group}/')
+  }
+
+
+def by_path(variables: Iterable[keras.Variable]) -> dict[str, tf.Variable]:
+  """Returns the TensorFlow variables behind Keras variables, by path.
+
+  Raises:
+    ValueError: two variables have the same path.
+  """
+  variables = list(variables)
+  found = {variable.path: variable.value for variable in variables}
+  if len(found) != len(variables):
+    paths = collections.Counter(variable.path for variable in variables)
+    repeated = [path for path, count in paths.items() if count > 1]
+    raise ValueError(
+      'Variables must have paths of their own, to be told apart in a '
+      f'checkpoint. Received twice: {", ".join(repeated)}. Give the layers '
+      'names.'
+    )
+  return found
+
+
+def steps(directory: str | os.PathLike) -> list[int]:
+  """Returns the steps of the complete checkpoints in a folder, in order."""
+  folder = pathlib.Path(directory)
+  names = [path.name for path in folder.glob('step-*')]
+  return sorted(int(m[1]) for m in map(_FOLDER.fullmatch, names) if m)
+
+
+def _escape(name: str) -> str:
+  # As TensorFlow writes names of dictionary entries into its keys.
+  return name.replace('.', '..').replace('/', '.S')
+
+
+def _unescape(key: str) -> str:
+  name = key.removesuffix('/.ATTRIBUTES/VARIABLE_VALUE')
+  return name.replace('.S', '/').replace('..', '.')

@@ -1,0 +1,73 @@
+"""Durations in steps, epochs or images, and how many steps they are."""
+
+import dataclasses
+import math
+import re
+from typing import Annotated
+
+_DURATION = re.compile(r'(\d+(?:\.\d+)?|\d*\.\d+) *(step|epoch|image)s?')
+
+
+class IsDuration:
+  """Constraint: a number and a unit."""
+
+  def __init__(self, positive: bool):
+    """Takes whether 0 is refused."""
+    self._positive = positive
+
+  def accepts(self, value: str) -> bool:
+    """Whether the value is a duration."""
+    match = _DURATION.fullmatch(value)
+    return bool(match) and (not self._positive or float(match[1]) > 0)
+
+  def __str__(self) -> str:
+    above = ' above 0' if self._positive else ''
+    return (
+      f"of a number{above} and a unit, such as '100 steps', '2.5 epochs' or "
+      "'50000 images'"
+    )
+
+
+Duration = Annotated[str, IsDuration(positive=False)]
+Period = Annotated[str, IsDuration(positive=True)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Timeline:
+  """How a run's time is counted.
+
+  Attributes:
+    examples: examples in an epoch.
+    batch_size: examples in a step, over all replicas.
+    epochs: length of the run.
+  """
+
+  examples: int
+  batch_size: int
+  epochs: float
+
+  @property
+  def total_steps(self) -> int:
+    """Steps of the whole run; a last part of a batch counts as a step."""
+    return self._steps_for_images(self.epochs * self.examples)
+
+  def steps(self, duration: str) -> int:
+    """Returns a duration in whole steps, rounded up.
+
+    Args:
+      duration: such as `'100 steps'`, `'2.5 epochs'` or `'50000 images'`.
+    """
+    match = _DURATION.fullmatch(duration)
+    number, unit = float(match[1]), match[2]
+    if unit == 'step':
+      return math.ceil(number)
+    images = number * self.examples if unit == 'epoch' else number
+    return self._steps_for_images(images)
+
+  def epoch(self, step: int) -> float:
+    """Returns the epochs seen after a number of steps."""
+    return step * self.batch_size / self.examples
+
+  def _steps_for_images(self, images: float) -> int:
+    # Rounded first, so that 0.1 epochs of 1,000 images are 100, not 100.00…01.
+    return math.ceil(round(images / self.batch_size, 6))

@@ -1,0 +1,115 @@
+"""The root of every configuration: what a run is made of."""
+
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Annotated
+
+import gin
+import keras
+import tensorflow as tf
+
+from tinygin.config import constraints
+from tinygin.data import batches
+from tinygin.data import source
+from tinygin.training import durations
+from tinygin.training import plateaus
+from tinygin.training import schedules
+from tinygin.training import steps
+
+Positive = Annotated[int, constraints.AtLeast(1)]
+_MAY_CHANGE = constraints.CONTINUABLE
+
+
+@gin.configurable('train')
+@constraints.enforce
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """Everything that defines a run; each field is bound as `train.FIELD`.
+
+  Attributes:
+    run_dir: the run's directory; `{time}` in it stands for the time of the
+      start, so that each start is a new run.
+    seed: what weights, order and augmentation are drawn from.
+    dataset: the declared data set; built if it is missing.
+    train_split: what is trained on, a TFDS split.
+    validation_split: what is evaluated.
+    memory_limit_mib: the most that the decoded images of a split may take.
+    augmentation: what is done to training batches, in turn.
+    preprocessing: what turns images into the network's input.
+    model: builds the network.
+    init_from: where its first weights come from: a run's directory (its best
+      checkpoint) or an HDF5 file of Keras 2; None: they are drawn.
+    init_head: whether the head's come from there too.
+    loss: the training loss of each example.
+    optimizer: builds the optimizer from its learning rate.
+    learning_rate: turns the run's timeline into a schedule.
+    reduce_on_plateau: lowers the rate when a metric stops improving, or None.
+    early_stopping: ends the run when a metric stops improving, or None.
+    clip_norm: the most that the global norm of the gradients may be, or None.
+    average_decay: decay of the moving average of the weights, which is
+      evaluated beside them; None: no average.
+    strategy: what computes. Every replica draws the same dropout.
+    precision: `float32`, or `bfloat16` for activations with float32 weights.
+    jit_compile: whether XLA compiles the step; on one replica only.
+    batch_size: examples in a step, over all replicas.
+    accumulation: parts of a replica's batch that are computed in turn, to save
+      memory.
+    evaluation_batch_size: examples evaluated at once, over all replicas.
+    epochs: length of the run.
+    evaluate_every: duration between evaluations, each followed by a checkpoint;
+      the last is at the end.
+    log_every: duration between lines of training metrics.
+    steps_per_loop: steps for each call from Python, at most.
+    keep_checkpoints: how many of the newest stay, beside the best by top-1.
+  """
+
+  run_dir: Annotated[str, _MAY_CHANGE]
+  seed: Annotated[int, constraints.Between(0, 2**31 - 1)]
+  dataset: source.BuildableDataset
+  train_split: str
+  validation_split: str
+  memory_limit_mib: Annotated[Positive, _MAY_CHANGE]
+  augmentation: Sequence[batches.Augmentation]
+  preprocessing: batches.Preprocessing
+  model: Callable[[], keras.Model]
+  init_from: str | None
+  init_head: bool
+  loss: steps.Loss
+  optimizer: Annotated[
+    Callable[..., keras.optimizers.Optimizer],
+    constraints.Supplies('learning_rate'),
+  ]
+  learning_rate: Callable[[durations.Timeline], schedules.LearningRate]
+  reduce_on_plateau: plateaus.ReduceOnPlateau | None
+  early_stopping: plateaus.EarlyStopping | None
+  clip_norm: Annotated[float, constraints.Above(0)] | None
+  average_decay: (
+    Annotated[float, constraints.Above(0), constraints.Below(1)] | None
+  )
+  strategy: tf.distribute.Strategy
+  precision: Annotated[str, constraints.OneOf('float32', 'bfloat16')]
+  jit_compile: bool
+  batch_size: Positive
+  accumulation: Positive
+  evaluation_batch_size: Annotated[Positive, _MAY_CHANGE]
+  epochs: Annotated[float, constraints.Above(0), _MAY_CHANGE]
+  evaluate_every: Annotated[durations.Period, _MAY_CHANGE]
+  log_every: Annotated[durations.Period, _MAY_CHANGE]
+  steps_per_loop: Annotated[Positive, _MAY_CHANGE]
+  keep_checkpoints: Annotated[Positive, _MAY_CHANGE]
+
+  def build_model(self) -> keras.Model:
+    """Builds the network, seeded, in the strategy's scope.
+
+    Keras' counters of names start anew, so that the names of its variables do
+    not depend on what the process built before.
+    """
+    tf.config.experimental.enable_op_determinism()
+    keras.config.set_dtype_policy(
+      'float32' if self.precision == 'float32' else f'mixed_{self.precision}'
+    )
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(self.seed)
+    with self.strategy.scope():
+      return self.model()

@@ -1,0 +1,32 @@
+"""Training losses: one value for each example."""
+
+from typing import Annotated
+
+import gin
+import keras
+import tensorflow as tf
+
+from tinygin.config import constraints
+
+
+@gin.register
+@constraints.enforce
+def cross_entropy(
+  labels: tf.Tensor,
+  logits: tf.Tensor,
+  label_smoothing: Annotated[float, constraints.Between(0, 1)],
+) -> tf.Tensor:
+  """Returns the cross-entropy of each example.
+
+  Args:
+    labels: float32 (batch, classes), summing to 1.
+    logits: float32 (batch, classes).
+    label_smoothing: share of each label that is spread over all classes
+      (Szegedy et al., "Rethinking the Inception architecture", 2016).
+
+  Returns:
+    float32 (batch,), in nats.
+  """
+  return keras.losses.categorical_crossentropy(
+    labels, logits, from_logits=True, label_smoothing=label_smoothing
+  )

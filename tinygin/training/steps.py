@@ -1,0 +1,161 @@
+"""The computations of a run, traced once: many training steps, an evaluation.
+
+Each runs many steps for a call from the host and returns only sums.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from tinygin.training import average
+from tinygin.training import metrics
+
+Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Loop = Callable[[Iterator, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingStep:
+  """A training step, and how many of them make a call from the host.
+
+  Attributes:
+    strategy: the replicas.
+    model: the network, built in the strategy's scope.
+    optimizer: built on the network's trainable variables, in the same scope.
+    loss: takes label probabilities and logits, gives a loss for each example.
+    batch_size: examples in a step, over all replicas.
+    accumulation: parts of a replica's batch that are computed in turn.
+    clip_norm: the most that the global norm of the gradients may be; None: any.
+    jit_compile: whether XLA compiles the step.
+    weight_average: moved after every step; None: no average is kept.
+  """
+
+  strategy: tf.distribute.Strategy
+  model: keras.Model
+  optimizer: keras.optimizers.Optimizer
+  loss: Loss
+  batch_size: int
+  accumulation: int
+  clip_norm: float | None
+  jit_compile: bool
+  weight_average: average.WeightAverage | None
+
+  def loop(self) -> Loop:
+    """Returns a function that trains for a number of steps.
+
+    Returns:
+      A function of an iterator over (images, labels) and an int32 number of
+      steps, returning the sums of `metrics.sums` over those steps, and how
+      many steps went by before one had a loss that is not finite.
+    """
+    step = self._replica_step
+    if self.jit_compile:
+      step = tf.function(step, jit_compile=True)
+
+    @tf.function
+    def run(
+      iterator: Iterator, steps: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+      totals, finite_steps = tf.zeros([metrics.SUMS]), tf.constant(0)
+      for index in tf.range(steps):
+        sums = self.strategy.run(step, next(iterator))
+        sums = self.strategy.reduce('SUM', sums, axis=None)
+        totals += sums
+        if finite_steps == index and tf.math.is_finite(sums[0]):
+          finite_steps += 1
+        if self.weight_average is not None:
+          self.weight_average.update(self.optimizer.iterations.value)
+      return totals, finite_steps
+
+    return run
+
+  def _replica_step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    if self.accumulation == 1:
+      gradients, sums = self._gradients(images, labels)
+    else:
+      gradients, sums = self._accumulated(images, labels)
+    if self.clip_norm is not None:
+      gradients = self._clipped(gradients)
+    self.optimizer.apply(gradients, self.model.trainable_variables)
+    return sums
+
+  def _gradients(
+    self, images: tf.Tensor, labels: tf.Tensor
+  ) -> tuple[list[tf.Tensor], tf.Tensor]:
+    with tf.GradientTape() as tape:
+      logits = tf.cast(self.model(images, training=True), tf.float32)
+      losses = self.loss(labels, logits)
+      # Keras sums gradients over replicas, so that each adds its share of the
+      # mean over the global batch.
+      objective = tf.reduce_sum(losses) / self.batch_size
+      if self.model.losses:
+        parts = self.strategy.num_replicas_in_sync * self.accumulation
+        objective += tf.add_n(self.model.losses) / parts
+    weights = [v.value for v in self.model.trainable_variables]
+    classes = tf.argmax(labels, axis=1)
+    return tape.gradient(objective, weights), metrics.sums(
+      losses, classes, logits, tf.ones_like(losses)
+    )
+
+  def _accumulated(
+    self, images: tf.Tensor, labels: tf.Tensor
+  ) -> tuple[list[tf.Tensor], tf.Tensor]:
+    parts = zip(
+      tf.split(images, self.accumulation),
+      tf.split(labels, self.accumulation),
+      strict=True,
+    )
+    gradients, sums = self._gradients(*next(parts))
+    for part in parts:
+      # In turn, so that one part's activations are gone before the next part's
+      # are computed. No loop of the graph: replicas cannot meet inside of one.
+      with tf.control_dependencies(gradients):
+        images, labels = map(tf.identity, part)
+        more, more_sums = self._gradients(images, labels)
+      gradients = [a + b for a, b in zip(gradients, more, strict=True)]
+      sums += more_sums
+    return gradients, sums
+
+  def _clipped(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    replica = tf.distribute.get_replica_context()
+    gradients = replica.all_reduce('SUM', gradients)
+    gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
+    # The optimizer adds up what the replicas give it.
+    replicas = self.strategy.num_replicas_in_sync
+    return [gradient / replicas for gradient in gradients]
+
+
+def evaluation_loop(
+  strategy: tf.distribute.Strategy, model: keras.Model
+) -> Callable[[Iterator, tf.Tensor], tf.Tensor]:
+  """Returns a function that evaluates a number of batches.
+
+  Args:
+    strategy: the replicas.
+    model: the network, built in the strategy's scope.
+
+  Returns:
+    A function of an iterator over (images, labels, weights) and an int32
+    number of steps, returning the sums of `metrics.sums` over those steps. The
+    loss is the cross-entropy, whatever the run trains with.
+  """
+
+  def replica_step(
+    images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+  ) -> tf.Tensor:
+    logits = tf.cast(model(images, training=False), tf.float32)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    return metrics.sums(losses, labels, logits, weights)
+
+  @tf.function
+  def run(iterator: Iterator, steps: tf.Tensor) -> tf.Tensor:
+    totals = tf.zeros([metrics.SUMS])
+    for _ in tf.range(steps):
+      sums = strategy.run(replica_step, next(iterator))
+      totals += strategy.reduce('SUM', sums, axis=None)
+    return totals
+
+  return run

@@ -1,0 +1,47 @@
+"""Where a run computes: the `tf.distribute` strategies."""
+
+from typing import Annotated
+
+import gin
+import tensorflow as tf
+
+from tinygin.config import constraints
+from tinygin.config import errors
+
+
+@gin.register
+def one_device() -> tf.distribute.Strategy:
+  """Returns a `OneDeviceStrategy` on the first GPU, or the CPU without any."""
+  gpus = tf.config.list_logical_devices('GPU')
+  device = (gpus or tf.config.list_logical_devices('CPU'))[0]
+  return tf.distribute.OneDeviceStrategy(device.name)
+
+
+@gin.register
+@constraints.enforce
+def mirrored(
+  logical_cpus: Annotated[int, constraints.AtLeast(1)],
+) -> tf.distribute.Strategy:
+  """Returns a `MirroredStrategy` over all GPUs, or over the CPU without any.
+
+  Args:
+    logical_cpus: number of replicas where there is no GPU: the CPU is divided
+      into that many logical devices. More than one is for tests.
+
+  Raises:
+    InputError: TensorFlow runs already, with another number of devices.
+  """
+  gpus = tf.config.list_physical_devices('GPU')
+  if not gpus and logical_cpus > 1:
+    try:
+      tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices('CPU')[0],
+        [tf.config.LogicalDeviceConfiguration()] * logical_cpus,
+      )
+    except RuntimeError as error:
+      raise errors.InputError(
+        'mirrored.logical_cpus must be set before TensorFlow starts. '
+        f'Received: {logical_cpus} in a process that computes already.'
+      ) from error
+  devices = tf.config.list_logical_devices('GPU' if gpus else 'CPU')
+  return tf.distribute.MirroredStrategy([device.name for device in devices])

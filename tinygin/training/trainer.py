@@ -1,0 +1,504 @@
+"""The training loop."""
+
+import contextlib
+import dataclasses
+import pathlib
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tinygin.config import errors
+from tinygin.data import batches
+from tinygin.data import source
+from tinygin.reporting import logs
+from tinygin.reporting import progress
+from tinygin.training import average
+from tinygin.training import checkpoints
+from tinygin.training import durations
+from tinygin.training import evaluation
+from tinygin.training import experiment as experiments
+from tinygin.training import initialization
+from tinygin.training import metrics
+from tinygin.training import plateaus
+from tinygin.training import run_directory
+from tinygin.training import schedules
+from tinygin.training import steps
+
+
+def train(
+  experiment: experiments.Experiment, directory: pathlib.Path, may_build: bool
+) -> dict[str, Any]:
+  """Trains until the end of the run, from wherever the directory stands.
+
+  Args:
+    experiment: what to train.
+    directory: the run's directory, locked by the caller.
+    may_build: whether a missing data set is built.
+
+  Returns:
+    What `result.json` holds.
+
+  Raises:
+    InputError: the configuration does not fit the data, or a checkpoint does
+      not fit the configuration.
+    Interrupted: SIGTERM or SIGINT arrived; the state is saved.
+    RunError: the loss is no longer finite, or a checkpoint cannot be written.
+  """
+  _check_replicas(experiment)
+  data_directory = source.prepare(experiment.dataset, may_build)
+  training_split, validation_split = (
+    source.read(data_directory, split, experiment.memory_limit_mib)
+    for split in (experiment.train_split, experiment.validation_split)
+  )
+  timeline = durations.Timeline(
+    training_split.size, experiment.batch_size, experiment.epochs
+  )
+  learner = Learner.build(experiment, timeline)
+  _check_classes(learner.model, training_split)
+  saved = checkpoints.Checkpoints(
+    directory / run_directory.CHECKPOINTS, learner.variables()
+  )
+  saved.sweep()
+  restored = saved.restore_newest()
+  if restored is None and experiment.init_from is not None:
+    learner.initialize(experiment.init_from, experiment.init_head)
+  state = State.restored(restored)
+  saved.prune(experiment.keep_checkpoints, state.best_step)
+  learner.rate_scale.assign(state.plateau.scale)
+  with contextlib.closing(logs.Logs(directory, state.log_lengths)) as log:
+    run = _Run(experiment, timeline, learner, directory, saved, state, log)
+    run.print_overview(training_split, validation_split)
+    run.loop(training_split, validation_split)
+  return run.finish()
+
+
+class Interrupted(errors.RunError):
+  """A signal ended the run, its state saved.
+
+  Attributes:
+    exit_status: 128 plus the signal's number.
+  """
+
+  def __init__(self, number: int, directory: pathlib.Path):
+    super().__init__(
+      f'Stopped by {signal.Signals(number).name}; the state is saved. Go on '
+      f'with --resume={directory}.'
+    )
+    self.exit_status = 128 + number
+
+
+@dataclasses.dataclass
+class State:
+  """Where a run is: what a checkpoint holds beside the variables.
+
+  Attributes:
+    step: training steps done.
+    loss: mean loss of the last steps.
+    interval: sums of metrics since the last line of training metrics.
+    period: sums of metrics since the last evaluation.
+    validation: metrics of the last evaluation.
+    best: metrics of the best evaluation by top-1, and its step.
+    plateau: what the reduction on a plateau has seen.
+    stopping: what early stopping has seen.
+    images: images trained on, and `seconds` that took, over all starts.
+    seconds: see `images`.
+    log_lengths: bytes of each log.
+  """
+
+  step: int = 0
+  loss: float | None = None
+  interval: list[float] = dataclasses.field(default_factory=metrics.no_sums)
+  period: list[float] = dataclasses.field(default_factory=metrics.no_sums)
+  validation: dict[str, Any] | None = None
+  best: dict[str, Any] | None = None
+  plateau: plateaus.State = dataclasses.field(default_factory=plateaus.State)
+  stopping: plateaus.State = dataclasses.field(default_factory=plateaus.State)
+  images: int = 0
+  seconds: float = 0.0
+  log_lengths: dict[str, int] = dataclasses.field(default_factory=dict)
+
+  @property
+  def best_step(self) -> int:
+    """The step of the best evaluation; before the first, this step."""
+    return self.best['step'] if self.best else self.step
+
+  @classmethod
+  def restored(cls, saved: dict[str, Any] | None) -> 'State':
+    """Returns the state that a checkpoint holds, or that of a new run."""
+    state = cls(**(saved or {}))
+    if saved:
+      state.plateau = plateaus.State(**saved['plateau'])
+      state.stopping = plateaus.State(**saved['stopping'])
+    return state
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+  """What learns: the network, its optimizer and what belongs to them.
+
+  Attributes:
+    model: the network.
+    optimizer: built on the network's trainable variables.
+    rate_scale: what the scheduled learning rate is multiplied by.
+    weight_average: the average of the weights, or None.
+  """
+
+  model: keras.Model
+  optimizer: keras.optimizers.Optimizer
+  rate_scale: keras.Variable
+  weight_average: average.WeightAverage | None
+
+  @classmethod
+  def build(
+    cls, experiment: experiments.Experiment, timeline: durations.Timeline
+  ) -> 'Learner':
+    """Builds all parts in the strategy's scope."""
+    model = experiment.build_model()
+    strategy = experiment.strategy
+    weights = model.trainable_variables
+    with strategy.scope():
+      scale = keras.Variable(1.0, trainable=False, name='rate_scale')
+      schedule = experiment.learning_rate(timeline)
+      optimizer = experiment.optimizer(
+        learning_rate=schedules.Scaled(schedule, scale)
+      )
+      _check_optimizer(optimizer)
+      # Biases and the scales of normalisation do not decay.
+      vectors = [weight for weight in weights if len(weight.shape) < 2]
+      optimizer.exclude_from_weight_decay(var_list=vectors)
+      optimizer.build(weights)
+    averaged = None
+    if experiment.average_decay is not None:
+      averaged = average.WeightAverage(
+        strategy, weights, experiment.average_decay
+      )
+    return cls(model, optimizer, scale, averaged)
+
+  def initialize(self, source: str, include_head: bool) -> None:
+    """Starts from weights that were trained before."""
+    initialization.initialize(self.model, source, include_head)
+    if self.weight_average:
+      self.weight_average.restart()
+
+  def variables(self) -> dict[str, dict[str, tf.Variable]]:
+    """Returns all that a checkpoint holds."""
+    groups = {
+      'model': checkpoints.by_path(self.model.variables),
+      'optimizer': checkpoints.by_path(self.optimizer.variables),
+    }
+    if self.weight_average:
+      groups['average'] = self.weight_average.variables
+    return groups
+
+
+class _Run:
+  """The course of a run."""
+
+  def __init__(
+    self,
+    experiment: experiments.Experiment,
+    timeline: durations.Timeline,
+    learner: Learner,
+    directory: pathlib.Path,
+    saved: checkpoints.Checkpoints,
+    state: State,
+    log: logs.Logs,
+  ):
+    self._experiment = experiment
+    self._timeline = timeline
+    self._learner = learner
+    self._directory = directory
+    self._checkpoints = saved
+    self._state = state
+    self._logs = log
+    self._progress = progress.Progress(
+      timeline.total_steps, experiment.batch_size, time.monotonic()
+    )
+    self._progress.images = state.images
+    self._progress.seconds = state.seconds
+
+  def print_overview(
+    self, training_split: source.Split, validation_split: source.Split
+  ) -> None:
+    """Prints what is about to be trained."""
+    model = self._learner.model
+    replicas = self._experiment.strategy.num_replicas_in_sync
+    start = f' from step {self._state.step:,}' if self._state.step else ''
+    self._progress.note(
+      f'{model.name}, {model.count_params():,} parameters; '
+      f'{training_split.size:,} training and {validation_split.size:,} '
+      f'validation images of {len(training_split.class_names)} classes; '
+      f'{self._timeline.total_steps:,} steps of {self._experiment.batch_size} '
+      f'on {replicas} {"replica" if replicas == 1 else "replicas"}{start}'
+    )
+
+  def loop(
+    self, training_split: source.Split, validation_split: source.Split
+  ) -> None:
+    """Trains, logs, evaluates and saves until the last step."""
+    experiment, state = self._experiment, self._state
+    log_every = self._timeline.steps(experiment.log_every)
+    evaluate_every = self._timeline.steps(experiment.evaluate_every)
+    train_steps = self._training_step().loop()
+    evaluate = evaluation.Evaluation(
+      experiment, self._learner.model, validation_split
+    )
+    iterator = self._training_batches(training_split)
+    self._progress.resume(time.monotonic())
+    with _signals() as received:
+      while not self._ended():
+        count = min(
+          experiment.steps_per_loop,
+          log_every - state.step % log_every,
+          evaluate_every - state.step % evaluate_every,
+          self._timeline.total_steps - state.step,
+        )
+        with _out_of_memory(experiment.batch_size):
+          sums, finite_steps = train_steps(iterator, tf.constant(count))
+        self._count(count, sums.numpy(), int(finite_steps))
+        last = state.step == self._timeline.total_steps
+        if last or state.step % log_every == 0:
+          self._log()
+        if last or state.step % evaluate_every == 0:
+          self._evaluate(evaluate)
+          self._save()
+        if received:
+          self._save()  # Nothing, where the evaluation just did.
+          raise Interrupted(received[0], self._directory)
+        self._progress.resume(time.monotonic())
+    if state.interval != metrics.no_sums():
+      self._log()  # Early stopping ends a run between two lines.
+
+  def finish(self) -> dict[str, Any]:
+    """Writes `result.json` and returns what it holds."""
+    state = self._state
+    result = {
+      'status': 'completed',
+      'step': state.step,
+      'epochs': self._timeline.epoch(state.step),
+      'validation': state.validation,
+      'best': state.best,
+      'images_per_second': self._progress.images_per_second,
+      'seconds': self._progress.seconds,
+    }
+    run_directory.write_json(self._directory / run_directory.RESULT, result)
+    return result
+
+  def _training_step(self) -> steps.TrainingStep:
+    experiment, learner = self._experiment, self._learner
+    return steps.TrainingStep(
+      strategy=experiment.strategy,
+      model=learner.model,
+      optimizer=learner.optimizer,
+      loss=experiment.loss,
+      batch_size=experiment.batch_size,
+      accumulation=experiment.accumulation,
+      clip_norm=experiment.clip_norm,
+      jit_compile=experiment.jit_compile,
+      weight_average=learner.weight_average,
+    )
+
+  def _training_batches(self, split: source.Split) -> Iterator:
+    experiment = self._experiment
+    return iter(
+      batches.training(
+        split,
+        experiment.strategy,
+        batch_size=experiment.batch_size,
+        first_step=self._state.step,
+        seed=experiment.seed,
+        augmentation=experiment.augmentation,
+        preprocessing=experiment.preprocessing,
+      )
+    )
+
+  def _ended(self) -> bool:
+    stopping = self._experiment.early_stopping
+    return self._state.step >= self._timeline.total_steps or (
+      stopping is not None and stopping.ends(self._state.stopping)
+    )
+
+  def _count(self, count: int, sums: np.ndarray, finite_steps: int) -> None:
+    """Takes in what a loop returned."""
+    state = self._state
+    if finite_steps < count:
+      step = state.step + finite_steps + 1
+      raise self._diverged('loss', sums[0] / sums[-1], step)
+    state.step += count
+    state.loss = float(sums[0] / sums[-1])
+    state.interval = (np.array(state.interval) + sums).tolist()
+    state.period = (np.array(state.period) + sums).tolist()
+    self._progress.train(count, time.monotonic())
+
+  def _diverged(self, name: str, value: float, step: int) -> errors.RunError:
+    saved = checkpoints.steps(self._directory / run_directory.CHECKPOINTS)
+    last = f'that of step {saved[-1]}' if saved else 'there is none'
+    loss = self._state.loss
+    before = 'none' if loss is None else f'{loss:.4f}'
+    rate = float(self._learner.optimizer.learning_rate)
+    return errors.RunError(
+      f'The {name} must be finite. Received: {value} in step {step}, at a '
+      f'learning rate of {rate:.6g}. The last finite loss: {before}. The '
+      f'checkpoint to go back to: {last}. A lower learning rate or '
+      'train.clip_norm may help.'
+    )
+
+  def _log(self) -> None:
+    state = self._state
+    means = metrics.mean(state.interval)
+    state.interval = metrics.no_sums()
+    values = {'loss': means.loss, 'top1': means.top1, 'top5': means.top5}
+    epoch = self._timeline.epoch(state.step)
+    self._progress.show(state.step, epoch, values)
+    self._logs.write(
+      'train',
+      state.step,
+      {
+        'epoch': epoch,
+        **values,
+        'learning_rate': float(self._learner.optimizer.learning_rate),
+        'images_per_second': self._progress.images_per_second,
+      },
+    )
+
+  def _evaluate(self, evaluate: evaluation.Evaluation) -> None:
+    state = self._state
+    means = evaluate()
+    if not np.isfinite(means.loss):
+      raise self._diverged('validation loss', means.loss, state.step)
+    values = means.as_dict()
+    if self._learner.weight_average:
+      with self._learner.weight_average.applied():
+        averaged = evaluate().as_dict()
+      averaged.pop('count')
+      values |= {f'average_{name}': each for name, each in averaged.items()}
+    epoch = self._timeline.epoch(state.step)
+    shown = {name: each for name, each in values.items() if name != 'count'}
+    self._progress.evaluation(state.step, epoch, shown)
+    self._logs.write('validation', state.step, {'epoch': epoch, **values})
+    state.validation = values
+    if state.best is None or values['top1'] > state.best['top1']:
+      state.best = {'step': state.step, **values}
+    self._watch(means)
+
+  def _watch(self, validation: metrics.Metrics) -> None:
+    """Shows the outcome of an evaluation to what waits for a plateau."""
+    state, experiment = self._state, self._experiment
+    training = metrics.mean(state.period)
+    state.period = metrics.no_sums()
+    monitored = {
+      'train_loss': training.loss,
+      'train_top1': training.top1,
+      'validation_loss': validation.loss,
+      'validation_top1': validation.top1,
+    }
+    if plateau := experiment.reduce_on_plateau:
+      state.plateau = plateau.after_evaluation(
+        state.plateau,
+        monitored[plateau.monitor],
+        float(self._learner.optimizer.learning_rate),
+      )
+      self._learner.rate_scale.assign(state.plateau.scale)
+    if stopping := experiment.early_stopping:
+      state.stopping = stopping.after_evaluation(
+        state.stopping, monitored[stopping.monitor]
+      )
+
+  def _save(self) -> None:
+    state = self._state
+    state.images = self._progress.images
+    state.seconds = self._progress.seconds
+    state.log_lengths = self._logs.flush()
+    self._checkpoints.save(
+      state.step,
+      dataclasses.asdict(state),
+      keep=self._experiment.keep_checkpoints,
+      best_step=state.best_step,
+    )
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+  """Collects SIGTERM and SIGINT instead of dying of them."""
+  received: list[int] = []
+  before = {
+    number: signal.signal(number, lambda number, _: received.append(number))
+    for number in (signal.SIGTERM, signal.SIGINT)
+  }
+  try:
+    yield received
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _out_of_memory(batch_size: int) -> Iterator[None]:
+  try:
+    yield
+  except tf.errors.ResourceExhaustedError as error:
+    raise errors.RunError(
+      f'The memory of the device did not suffice for train.batch_size = '
+      f'{batch_size}. A higher train.accumulation computes a batch in parts.'
+    ) from error
+
+
+def _check_replicas(experiment: experiments.Experiment) -> None:
+  replicas = experiment.strategy.num_replicas_in_sync
+  if experiment.jit_compile and replicas > 1:
+    raise errors.InputError(
+      f'train.jit_compile works on one replica only. Received: {replicas} '
+      'replicas. Set train.jit_compile = False.'
+    )
+  parts = {
+    'batch_size': replicas * experiment.accumulation,
+    'evaluation_batch_size': replicas,
+  }
+  for name, number in parts.items():
+    size = getattr(experiment, name)
+    if size % number:
+      raise errors.InputError(
+        f'train.{name} must be a multiple of {number}, for {replicas} replicas'
+        f'{"" if number == replicas else " and train.accumulation"}. '
+        f'Received: {size}.'
+      )
+
+
+# What Keras' optimizers do wrong under a strategy, and what does it right.
+_BROKEN = {
+  'gradient_accumulation_steps': 'train.accumulation',
+  'clipnorm': 'train.clip_norm',
+  'clipvalue': 'train.clip_norm',
+  'global_clipnorm': 'train.clip_norm',
+  'loss_scale_factor': "train.precision = 'bfloat16'",
+  'use_ema': 'train.average_decay',
+}
+
+
+def _check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+  for name, instead in _BROKEN.items():
+    if value := getattr(optimizer, name, None):
+      raise errors.InputError(
+        f'{type(optimizer).__name__}.{name} must be left out: Keras applies it '
+        f'to each replica alone. Received: {value}. Use {instead}.'
+      )
+  if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+    raise errors.InputError(
+      'train.optimizer must scale no loss. Received: LossScaleOptimizer. '
+      "Use train.precision = 'bfloat16', which needs none."
+    )
+
+
+def _check_classes(model: keras.Model, split: source.Split) -> None:
+  classes = model.output_shape[-1]
+  if classes != len(split.class_names):
+    raise errors.InputError(
+      'The network must have an output for each class of the data set. '
+      f'Received: {classes} outputs for {len(split.class_names)} classes. '
+      'Set CLASSES.'
+    )
