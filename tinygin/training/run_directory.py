@@ -25,7 +25,8 @@ _LOCK = 'lock'
 def locked(directory: str | os.PathLike) -> Iterator[pathlib.Path]:
   """Makes the directory and holds its lock.
 
-  A directory that was made here is removed again on an InputError.
+  A directory that was made here is removed again when the input is wrong, or
+  when the run is stopped before there is a checkpoint.
 
   Args:
     directory: the run's directory, absolute.
@@ -59,7 +60,7 @@ def locked(directory: str | os.PathLike) -> Iterator[pathlib.Path]:
     ) from error
   try:
     yield path
-  except errors.InputError:
+  except (errors.InputError, errors.StoppedError, KeyboardInterrupt):
     if missing and not (path / CHECKPOINTS).exists():
       shutil.rmtree(path)
     raise
