@@ -69,8 +69,10 @@ def missing(path: str, candidates: list[str]) -> str:
 
 
 def display(path: str) -> str:
-  """Returns the shortest readable name of an absolute path."""
+  """Returns the shortest name by which `find` finds an absolute path."""
   for folder in (working_directory(), project_root()):
     if path.startswith(folder + os.sep):
-      return os.path.relpath(path, folder)
+      name = os.path.relpath(path, folder)
+      if resolve(name) == path or not os.path.exists(resolve(name)):
+        return name
   return path
