@@ -194,8 +194,7 @@ LEARNING_RATE = 0.2
     configuration = self.load({'x.gin': text, 'y.gin': COMPLETE})
     self.assertEqual(
       configuration.text(),
-      f"""# All that train is configured with: --gin_file=THIS_FILE repeats it.
-import tests.config.small_components
+      f"""import tests.config.small_components
 
 LEARNING_RATE = 0.2
 

@@ -134,6 +134,11 @@ class Configuration:
       for name in kept(node)
     }
 
+  def place(self, parameter: str) -> statements.Place:
+    """Returns where the value of a parameter of the root was set."""
+    root = self._program.nodes['', self._root.selector]
+    return root.arguments[parameter].setter.place
+
   def defaults(self) -> list[str]:
     """Returns the parameters that take a value from a default in code.
 
