@@ -58,7 +58,9 @@ class ExperimentsTest(parameterized.TestCase):
     directory = pathlib.Path(self.create_tempdir().full_path)
     with mock.patch.object(source, 'prepare', lambda *_, **__: 'none'):
       with mock.patch.object(source, 'read', read):
-        result = trainer.train(experiment, directory, may_build=False)
+        result = trainer.train(
+          experiment, directory, may_build=False, describe=lambda step: None
+        )
     self.assertEqual(result['step'], 1)
     self.assertEqual(result['validation']['count'], experiment.batch_size)
     self.assertTrue(np.isfinite(result['validation']['loss']))

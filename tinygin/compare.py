@@ -1,10 +1,11 @@
-"""Compares runs: what they were configured with, what came out.
+"""Compares runs: what they were configured with, what ran, what came out.
 
 bazel run //tinygin:compare -- runs/a runs/b
 """
 
-import json
-import os
+import hashlib
+import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import tabulate
@@ -13,6 +14,7 @@ from tinygin.config import differences
 from tinygin.config import entry_point
 from tinygin.config import errors
 from tinygin.config import paths
+from tinygin.training import run_directory
 
 _RESULTS = (
   ('status', 'status'),
@@ -25,66 +27,86 @@ _RESULTS = (
   ('images/s', 'images_per_second'),
   ('seconds', 'seconds'),
 )
+# What of a start can make a difference to what comes out.
+_PROVENANCE = (
+  'git.commit',
+  'git.diff',
+  'modules',
+  'python',
+  'versions',
+  'devices',
+  'intra_op_threads',
+  'data_set.fingerprint',
+)
 
 
 def main(argv: list[str]) -> None:
-  """Prints two tables: differing parameters, and results."""
+  """Prints what differs in the runs' parameters and origins, and results."""
   runs = argv[1:]
   if len(runs) < 2:
     raise errors.InputError(
       'compare takes two or more run directories. '
       f'Received: {" ".join(runs) or "none"}.'
     )
-  directories = [paths.find(run) for run in runs]
-  configurations = [_read(each, 'config.gin') for each in directories]
+  directories = [pathlib.Path(paths.find(run)) for run in runs]
+  configurations = [run_directory.read_config(each) for each in directories]
+  origins = [_origins(run_directory.starts(each)) for each in directories]
+  results = [
+    run_directory.read_json(each / run_directory.RESULT)
+    or {'status': 'unfinished'}
+    for each in directories
+  ]
   rows = differences.differences(*configurations)
   if rows:
-    print(differences.table(rows, runs))
+    print(differences.table(rows, ['parameter', *runs]))
   else:
     print('The configurations are equal.')
   print()
-  print(_results([_result(each) for each in directories], runs))
+  if rows := differences.differing(origins):
+    print(differences.table(rows, ['provenance', *runs]), end='\n\n')
+  print(_results(results, runs))
 
 
-def _read(directory: str, name: str) -> str:
-  path = os.path.join(directory, name)
-  try:
-    with open(path, encoding='utf-8') as file:
-      return file.read()
-  except (OSError, UnicodeError) as error:
-    reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
-    raise errors.InputError(
-      f'{paths.display(directory)} must be the directory of a run. '
-      f'Received: one in which {name} cannot be read ({reason}).'
-    ) from error
+def _origins(starts: list[dict[str, Any]]) -> dict[str, str]:
+  """Returns what ran, from each start of a run on, by name."""
+  found: dict[str, dict[str, None]] = {}
+  for start in starts:
+    for path in _PROVENANCE:
+      for name, value in _leaves(path, _lookup(start, path)):
+        found.setdefault(name, {})[value] = None
+  return {name: ', then '.join(values) for name, values in found.items()}
 
 
-def _result(directory: str) -> dict[str, Any]:
-  if not os.path.exists(os.path.join(directory, 'result.json')):
-    return {'status': 'unfinished'}
-  text = _read(directory, 'result.json')
-  try:
-    result = json.loads(text)
-  except json.JSONDecodeError as error:
-    raise errors.InputError(
-      f'{paths.display(directory)}/result.json:{error.lineno} must be JSON: '
-      f'{error.msg}.'
-    ) from error
-  return result
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
+  """Yields what stands in a value, long texts by their SHA-256."""
+  if isinstance(value, dict):
+    for key, each in value.items():
+      if key not in ('file', 'text'):  # Of a module, `sha256` says it all.
+        yield from _leaves(f'{name}.{key}', each)
+  elif isinstance(value, list):
+    yield name, ' '.join(map(str, value))
+  elif name == 'git.diff' and value:
+    yield name, f'sha256 {hashlib.sha256(str(value).encode()).hexdigest()[:12]}'
+  elif value is not None:
+    yield name, str(value)[:12] or 'none'
 
 
 def _results(results: list[dict[str, Any]], runs: list[str]) -> str:
   rows = [
-    (title, *(_lookup(each, path) for each in results))
+    (title, *(_shown(_lookup(each, path)) for each in results))
     for title, path in _RESULTS
   ]
   return tabulate.tabulate(rows, ['result', *runs], disable_numparse=True)
 
 
-def _lookup(result: dict[str, Any], path: str) -> str:
-  value: Any = result
+def _lookup(record: dict[str, Any], path: str) -> Any:
+  value: Any = record
   for part in path.split('.'):
     value = value.get(part) if isinstance(value, dict) else None
+  return value
+
+
+def _shown(value: Any) -> str:
   if isinstance(value, float):
     return f'{value:.4g}'
   return differences.ABSENT if value is None else str(value)
