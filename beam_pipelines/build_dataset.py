@@ -33,7 +33,6 @@ def main(argv: list[str], beam_arguments: list[str]) -> None:
   if dataset.is_built():
     print(f'Built already: {dataset.directory}')
     return
-  print(f'Building {dataset.directory}', file=sys.stderr)
   start = time.monotonic()
   with runners.options(beam_arguments, _DASK_WORKERS.value) as options:
     directory = epath.Path(dataset.build(options))

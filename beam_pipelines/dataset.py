@@ -5,6 +5,9 @@ import dataclasses
 import errno
 import logging
 import os
+import signal
+import sys
+import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from typing import Annotated
@@ -106,11 +109,13 @@ class Dataset:
       errors.InputError: the source is not what it should be, or the data set
         on disk was built with other parameters.
       errors.RunError: the disk is full.
+      errors.StoppedError: SIGINT or SIGTERM arrived.
     """
     if self.is_built():
       return self.directory
     try:
-      self._build(pipeline_options)
+      with _stoppable():
+        self._build(pipeline_options)
     except Exception as error:
       if not _is_disk_full(error):
         raise
@@ -128,6 +133,7 @@ class Dataset:
     index = examples.read_index(
       self.source, self.classes, os.path.join(data_dir, 'downloads')
     )
+    print(f'Building {self.directory}', file=sys.stderr)
     # Beam and TFDS take seconds to import, and are needed only here. Beam warns
     # of optional packages that it does without.
     with native_output.hidden(), _logging_above(logging.WARNING):
@@ -166,6 +172,32 @@ def _is_disk_full(error: BaseException | None) -> bool:
       return True
     error = error.__cause__ or error.__context__
   return False
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+  """Turns SIGINT and SIGTERM into `errors.StoppedError`, after cleaning up."""
+  received = []
+
+  def stop(number: int, _: types.FrameType | None) -> None:
+    received.append(number)
+    raise KeyboardInterrupt(number)
+
+  before = {
+    number: signal.signal(number, stop)
+    for number in (signal.SIGINT, signal.SIGTERM)
+  }
+  try:
+    yield
+  except BaseException as error:  # Beam makes other exceptions of it.
+    if not received:
+      raise
+    raise errors.StoppedError(
+      received[0], 'finished files are kept: start again to go on.'
+    ) from error
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
 
 
 @contextlib.contextmanager

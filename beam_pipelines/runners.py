@@ -66,6 +66,8 @@ def options(
     n_workers=dask_workers, threads_per_worker=1, dashboard_address=None
   ) as cluster:
     address = f'--dask_client_address={cluster.scheduler_address}'
+    with dask.distributed.Client(cluster) as client:
+      client.run(_prepare_worker)
     try:
       yield _parse([*arguments, '--runner=DaskRunner', address])
     finally:
@@ -73,6 +75,19 @@ def options(
       with contextlib.suppress(ValueError):
         while True:
           dask.distributed.default_client().close()
+      # Processes that take their time to end are killed; they have no work.
+      logging.getLogger('distributed.nanny').setLevel(logging.ERROR)
+
+
+def _prepare_worker() -> None:
+  """Imports, on a worker of Dask, what its tasks need, and keeps it quiet."""
+  # It warns of tasks that are cancelled, as they are when a build is stopped.
+  logger = logging.getLogger('distributed.worker.state_machine')
+  logger.setLevel(logging.ERROR)
+  with native_output.hidden():
+    import tensorflow  # noqa: F401  TFDS would import it later, and aloud.
+
+    from beam_pipelines import shards  # noqa: F401
 
 
 def _parse(arguments: list[str]) -> 'pipeline_options.PipelineOptions':

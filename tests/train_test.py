@@ -16,12 +16,27 @@ SMALL = [
   "--gin_bindings=train.log_every = '2 steps'; train.steps_per_loop = 2",
 ]
 
+# Trains, and gets a signal when the first file of records begins.
+STOPPED_WHILE_BUILDING = """
+import os, runpy, signal
+from tinygin.config import native_output
+with native_output.hidden():
+  from beam_pipelines import shards
+
+shards.Shard.run = lambda self: os.kill(os.getpid(), signal.SIGTERM)
+runpy.run_module('tinygin.train', run_name='__main__')
+"""
+
 
 def _run(directory, module, *arguments):
+  return _python(directory, '-m', module, *arguments)
+
+
+def _python(directory, *arguments):
   root = pathlib.Path(__file__).parent.parent
   path = os.pathsep.join([str(root), os.environ.get('PYTHONPATH', '')])
   return subprocess.run(
-    [sys.executable, '-m', module, *arguments],
+    [sys.executable, *arguments],
     cwd=directory,
     env={**os.environ, 'PYTHONPATH': path, 'BUILD_WORKING_DIRECTORY': ''},
     capture_output=True,
@@ -209,6 +224,20 @@ class WrongInputTest(absltest.TestCase):
     self.assertEmpty(
       [path for path in self.directory.rglob('*') if path.is_file()]
     )
+
+  def test_stopped_while_it_builds_the_data_set(self):
+    stopped = _python(
+      self.directory, '-c', STOPPED_WHILE_BUILDING, *SMALL,
+      "--gin_bindings=RUN_DIR = 'run'; dataset.data_dir = 'stopped'",
+    )  # fmt: skip
+    self.assertEqual(stopped.returncode, 143, stopped.stderr)
+    folder = f'{self.directory}/stopped/tiny_imagenet/quickstart'
+    self.assertEqual(
+      stopped.stderr,
+      f'Building {folder}/1.0.0\nStopped by SIGTERM; finished files are kept: '
+      'start again to go on.\n',
+    )
+    self.assertFalse((self.directory / 'run').exists())
 
   def test_a_run_directory_that_cannot_be_written(self):
     (self.directory / 'file').write_text('')

@@ -29,17 +29,19 @@ ENVIRONMENT = os.environ | {
   # Beam starts the workers of a pool as `python`.
   'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
 }
-# Builds a data set, and is killed when the third file of records is written.
-DIES_AFTER_TWO_SHARDS = """
+# Builds a data set, and gets a signal when the third file of records begins.
+STOPS_AFTER_TWO_SHARDS = """
 import os, runpy, signal
-from beam_pipelines import shards
+from tinygin.config import native_output
+with native_output.hidden():
+  from beam_pipelines import shards
 
 run, calls = shards.Shard.run, []
 
 def run_twice(self):
   calls.append(self)
   if len(calls) > 2:
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.{signal})
   return run(self)
 
 shards.Shard.run = run_twice
@@ -174,26 +176,47 @@ class RunnersTest(parameterized.TestCase):
       os.listdir(os.path.join(data_dir, 'tiny_imagenet/small')), ['1.0.0']
     )
 
-  def test_killed_build_goes_on(self):
+  def test_stopped_build_goes_on(self):
     data_dir = pathlib.Path(self.create_tempdir().full_path)
     folder = data_dir / 'tiny_imagenet/small'
-    arguments = self._command(data_dir)[3:]
-    build = subprocess.run(
-      [sys.executable, '-c', DIES_AFTER_TWO_SHARDS, *arguments],
-      env=ENVIRONMENT, text=True, capture_output=True,
-    )  # fmt: skip
-    self.assertEqual(build.returncode, -signal.SIGKILL, build.stderr)
-    self.assertFalse((folder / '1.0.0').exists())
-    done = {
-      path.name.removesuffix('.json'): path.with_suffix('').stat().st_ino
-      for path in folder.glob('.1.0.0-*/*.tfrecord*.json')
-    }
-    self.assertLen(done, 2)
+    kept = {}
+    for name, status in (
+      ('SIGINT', 130),
+      ('SIGTERM', 143),
+      ('SIGKILL', -signal.SIGKILL),
+    ):
+      build = subprocess.run(
+        [sys.executable, '-c', STOPS_AFTER_TWO_SHARDS.format(signal=name),
+         *self._command(data_dir)[3:]],
+        env=ENVIRONMENT, text=True, capture_output=True,
+      )  # fmt: skip
+      self.assertEqual(build.returncode, status, build.stderr)
+      if status > 0:
+        self.assertEqual(
+          build.stderr,
+          f'Building {folder}/1.0.0\nStopped by {name}; finished files are '
+          'kept: start again to go on.\n',
+        )
+        # All that is left is hidden, and whole.
+        (work,) = folder.iterdir()
+        self.assertStartsWith(work.name, '.1.0.0-')
+        for path in work.iterdir():
+          self.assertRegex(
+            path.name, r'tfrecord-\d{5}-of-\d{5}(\.task|\.json)?$'
+          )
+      self.assertFalse((folder / '1.0.0').exists())
+      done = {
+        path.stem: path.with_suffix('').stat().st_ino
+        for path in folder.glob('.1.0.0-*/*.tfrecord*.json')
+      }
+      self.assertLen(done, len(kept) + 2)
+      self.assertEqual(done, done | kept)
+      kept = done
     build = self._start(data_dir)
     _, error = build.communicate()
     self.assertEqual(build.returncode, 0, error)
     self.assertEqual(_digests(data_dir), _digests(self.local))
-    for name, inode in done.items():
+    for name, inode in kept.items():
       self.assertEqual((folder / '1.0.0' / name).stat().st_ino, inode)
 
   def test_full_disk(self):

@@ -18,6 +18,7 @@ from absl import flags
 from absl.testing import absltest
 
 from tests.training import small_experiment
+from tinygin.config import errors
 from tinygin.reporting import logs
 from tinygin.reporting import progress
 from tinygin.training import checkpoints
@@ -92,7 +93,7 @@ def _start(directory, cut=0, number=signal.SIGKILL):
       passed = _train(directory, cut, number)
       (directory / 'passed').write_text(str(passed))
       status = 0
-    except trainer.Interrupted as interruption:
+    except errors.StoppedError as interruption:
       status = interruption.exit_status
     finally:
       os._exit(status)

@@ -83,7 +83,7 @@ class TrainerTest(absltest.TestCase):
         signal.raise_signal(number)
 
     with mock.patch.object(trainer.progress.Progress, 'train', train):
-      with self.assertRaises(trainer.Interrupted) as caught:
+      with self.assertRaises(errors.StoppedError) as caught:
         self._train(ONE, directory, **changes)
     return caught.exception
 

@@ -1,4 +1,6 @@
-"""The one exception that means: the user's input is wrong."""
+"""The exceptions whose text is all that the user is told."""
+
+import signal
 
 
 class InputError(Exception):
@@ -17,3 +19,15 @@ class RunError(Exception):
   """
 
   exit_status = 1
+
+
+class StoppedError(RunError):
+  """A signal ended the program.
+
+  Attributes:
+    exit_status: 128 plus the signal's number.
+  """
+
+  def __init__(self, number: int, outcome: str):
+    super().__init__(f'Stopped by {signal.Signals(number).name}; {outcome}')
+    self.exit_status = 128 + number

@@ -28,7 +28,7 @@ def hidden() -> Iterator[None]:
     try:
       yield
       failed = False
-    except (errors.InputError, SystemExit):
+    except (errors.InputError, SystemExit, KeyboardInterrupt):
       failed = False
       raise
     finally:

@@ -28,7 +28,8 @@ _LOCK = 'lock'
 def locked(pattern: str, start: datetime.datetime) -> Iterator[pathlib.Path]:
   """Makes the directory and holds its lock.
 
-  A directory that was made here is removed again on an InputError.
+  A directory that was made here is removed again when the input is wrong, or
+  when the run is stopped before there is a checkpoint.
 
   Args:
     pattern: the run's directory, absolute. `{time}` in it stands for the start,
@@ -62,7 +63,7 @@ def locked(pattern: str, start: datetime.datetime) -> Iterator[pathlib.Path]:
     ) from error
   try:
     yield path
-  except errors.InputError:
+  except (errors.InputError, errors.StoppedError, KeyboardInterrupt):
     if is_new and not (path / CHECKPOINTS).exists():
       shutil.rmtree(path)
     raise

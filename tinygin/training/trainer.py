@@ -52,7 +52,7 @@ def train(
   Raises:
     InputError: the configuration does not fit the data, or a checkpoint does
       not fit the configuration.
-    Interrupted: SIGTERM or SIGINT arrived; the state is saved.
+    StoppedError: SIGTERM or SIGINT arrived; the state is saved.
     RunError: the loss is no longer finite, or a checkpoint cannot be written.
   """
   _check_replicas(experiment)
@@ -83,21 +83,6 @@ def train(
     run.print_overview(training_split, validation_split)
     run.loop(training_split, validation_split)
   return run.finish()
-
-
-class Interrupted(errors.RunError):
-  """A signal ended the run, its state saved.
-
-  Attributes:
-    exit_status: 128 plus the signal's number.
-  """
-
-  def __init__(self, number: int, directory: pathlib.Path):
-    super().__init__(
-      f'Stopped by {signal.Signals(number).name}; the state is saved. Go on '
-      f'with --resume={directory}.'
-    )
-    self.exit_status = 128 + number
 
 
 @dataclasses.dataclass
@@ -277,7 +262,10 @@ class _Run:
           self._save()
         if received:
           self._save()  # Nothing, where the evaluation just did.
-          raise Interrupted(received[0], self._directory)
+          raise errors.StoppedError(
+            received[0],
+            f'the state is saved. Go on with --resume={self._directory}.',
+          )
         self._progress.resume(time.monotonic())
     if state.interval != metrics.no_sums():
       self._log()  # Early stopping ends a run between two lines.
