@@ -6,6 +6,7 @@ import fcntl
 import itertools
 import json
 import pathlib
+import re
 import shutil
 import textwrap
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ CONFIG = 'config.gin'
 PROVENANCE = 'provenance.json'
 RESULT = 'result.json'
 CHECKPOINTS = 'checkpoints'
+EVALUATIONS = 'evaluations'
 _LOCK = 'lock'
 
 
@@ -154,7 +156,7 @@ def describe(
   write_json(directory / PROVENANCE, {'starts': every})
   config = directory / CONFIG
   if changes or not config.exists():
-    _write(config, _header(every) + configuration.text())
+    write(config, (_header(every) + configuration.text()).encode())
 
 
 def _changes(
@@ -250,10 +252,14 @@ def _damaged(path: pathlib.Path, reason: str) -> errors.InputError:
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
   """Writes a JSON file whole: under another name first, then renamed."""
-  _write(path, json.dumps(value, indent=2) + '\n')
+  text = json.dumps(value, indent=2) + '\n'
+  # A row of numbers, of which matrices have many, stands on one line.
+  text = re.sub(r'\[[\d.,\s]+\]', lambda row: ' '.join(row[0].split()), text)
+  write(path, text.encode())
 
 
-def _write(path: pathlib.Path, text: str) -> None:
+def write(path: pathlib.Path, content: bytes) -> None:
+  """Writes a file whole: under another name first, then renamed."""
   temporary = path.with_name(f'.{path.name}.writing')
-  temporary.write_text(text, encoding='utf-8')
+  temporary.write_bytes(content)
   temporary.rename(path)

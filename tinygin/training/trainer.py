@@ -364,13 +364,13 @@ class _Run:
 
   def _evaluate(self, evaluate: evaluation.Evaluation) -> None:
     state = self._state
-    means = evaluate()
+    means = evaluate().metrics()
     if not np.isfinite(means.loss):
       raise self._diverged('validation loss', means.loss, state.step)
     values = means.as_dict()
     if self._learner.weight_average:
       with self._learner.weight_average.applied():
-        averaged = evaluate().as_dict()
+        averaged = evaluate().metrics().as_dict()
       averaged.pop('count')
       values |= {f'average_{name}': each for name, each in averaged.items()}
     epoch = self._timeline.epoch(state.step)
@@ -451,18 +451,13 @@ def _check_replicas(experiment: experiments.Experiment) -> None:
       f'train.jit_compile works on one replica only. Received: {replicas} '
       'replicas. Set train.jit_compile = False.'
     )
-  parts = {
-    'batch_size': replicas * experiment.accumulation,
-    'evaluation_batch_size': replicas,
-  }
-  for name, number in parts.items():
-    size = getattr(experiment, name)
-    if size % number:
-      raise errors.InputError(
-        f'train.{name} must be a multiple of {number}, for {replicas} replicas'
-        f'{"" if number == replicas else " and train.accumulation"}. '
-        f'Received: {size}.'
-      )
+  number = replicas * experiment.accumulation
+  if experiment.batch_size % number:
+    raise errors.InputError(
+      f'train.batch_size must be a multiple of {number}, for {replicas} '
+      f'replicas{"" if number == replicas else " and train.accumulation"}. '
+      f'Received: {experiment.batch_size}.'
+    )
 
 
 def _check_length(timeline: durations.Timeline, step: int) -> None:
