@@ -71,20 +71,17 @@ class Driver:
     sweep: declaration.Sweep,
     study: optuna.Study,
     directory: pathlib.Path,
-    lock: int,
   ):
     """Prepares.
 
     Args:
       sweep: the declared sweep.
       study: its study.
-      directory: the sweep's directory.
-      lock: the file descriptor that holds the directory's lock.
+      directory: the sweep's directory, locked.
     """
     self._sweep = sweep
     self._study = study
     self._directory = directory
-    self._lock = lock
     self._trials = studies.Trials(study, sweep, directory)
     self._active: list[_Active] = []
     self._base = sweep.base()
@@ -93,7 +90,7 @@ class Driver:
     """Runs trials until none is left.
 
     Raises:
-      InputError: the base experiment was edited meanwhile.
+      RunError: the base experiment was edited meanwhile.
       Stopped: SIGINT, SIGTERM or SIGHUP arrived; the runs have saved.
     """
     total = len(studies.points(self._study))
@@ -140,7 +137,7 @@ class Driver:
 
   def _start(self, active: _Active) -> None:
     if self._sweep.base() != self._base:
-      raise errors.InputError(
+      raise errors.RunError(
         'The base experiment was edited while the sweep went on. Put it back, '
         'and start the sweep again to go on.'
       )
@@ -150,7 +147,7 @@ class Driver:
     bindings = self._sweep.bindings(active.trial.params, seed, str(directory))
     arguments = [f'--gin_file={each}' for each in self._sweep.gin_files]
     arguments += [f'--gin_bindings={each}' for each in bindings]
-    active.running[seed] = runs.Run(arguments, directory, self._lock)
+    active.running[seed] = runs.Run(arguments, directory)
 
   def _poll(self) -> None:
     for active in [*self._active]:

@@ -17,10 +17,33 @@ from tinygin.sweeps import declaration
 from tinygin.sweeps import studies
 
 
-def table(
+def write(
+  study: optuna.Study, sweep: declaration.Sweep, directory: pathlib.Path
+) -> str:
+  """Writes `results.md`, `results.csv`, and pictures of completed trials.
+
+  `slices.png` shows the metric against each parameter. `importance.png` (PED-
+  ANOVA, Watanabe et al. 2023, https://arxiv.org/abs/2304.10255) is drawn when
+  at least two parameters have varied.
+
+  Returns:
+    The table of the trials: the completed ones, the best first, then the rest.
+  """
+  headings, rows = _table(study, sweep)
+  pictures = _draw(study, sweep, directory)
+  shown = ''.join(f'\n![{each[:-4]}]({each})\n' for each in pictures)
+  (directory / 'results.md').write_text(
+    f'# {sweep.name}\n\n{_text(headings, rows, "github")}\n{shown}'
+  )
+  with open(directory / 'results.csv', 'w', newline='') as file:
+    csv.writer(file).writerows([headings, *rows])
+  return _text(headings, rows, 'simple')
+
+
+def _table(
   study: optuna.Study, sweep: declaration.Sweep
 ) -> tuple[list[str], list[list[Any]]]:
-  """Returns headings and rows: the completed trials, the best first, the rest.
+  """Returns headings and rows: a row for each trial.
 
   The deviation is that of a sample, over the seeds. What is unknown is None.
   """
@@ -65,10 +88,9 @@ def _status(trial: optuna.trial.FrozenTrial) -> str:
   }[trial.state]
 
 
-def text(
-  headings: Sequence[str], rows: Sequence[Sequence[Any]], style: str = 'simple'
+def _text(
+  headings: Sequence[str], rows: Sequence[Sequence[Any]], style: str
 ) -> str:
-  """Returns the table as it is printed, in a format of tabulate's."""
   cells = [[_cell(each) for each in row] for row in rows]
   return tabulate.tabulate(
     cells, headings, tablefmt=style, disable_numparse=True
@@ -79,25 +101,6 @@ def _cell(value: Any) -> str:
   if isinstance(value, float):
     return f'{value:.4g}'
   return '—' if value is None else str(value)
-
-
-def write(
-  study: optuna.Study, sweep: declaration.Sweep, directory: pathlib.Path
-) -> None:
-  """Writes `results.md`, `results.csv`, and pictures of completed trials.
-
-  `slices.png` shows the metric against each parameter. `importance.png` (PED-
-  ANOVA, Watanabe et al. 2023, https://arxiv.org/abs/2304.10255) is drawn when
-  at least two parameters have varied.
-  """
-  headings, rows = table(study, sweep)
-  pictures = _draw(study, sweep, directory)
-  shown = ''.join(f'\n![{each[:-4]}]({each})\n' for each in pictures)
-  (directory / 'results.md').write_text(
-    f'# {sweep.name}\n\n{text(headings, rows, "github")}\n{shown}'
-  )
-  with open(directory / 'results.csv', 'w', newline='') as file:
-    csv.writer(file).writerows([headings, *rows])
 
 
 def _draw(

@@ -21,7 +21,6 @@ class Run:
     self,
     arguments: Sequence[str],
     directory: pathlib.Path,
-    inherited: int,
   ):
     """Starts the process.
 
@@ -31,7 +30,6 @@ class Run:
     Args:
       arguments: the flags of train.
       directory: the run's directory.
-      inherited: a file descriptor that the process keeps open.
     """
     self.directory = directory
     self._log = directory.with_name(f'{directory.name}.log')
@@ -45,7 +43,7 @@ class Run:
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        pass_fds=[inherited],
+        close_fds=False,  # It holds the sweep's lock, too.
       )
 
   def status(self) -> int | None:

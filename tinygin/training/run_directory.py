@@ -22,13 +22,20 @@ _LOCK = 'lock'
 
 
 @contextlib.contextmanager
-def locked(directory: str | os.PathLike) -> Iterator[pathlib.Path]:
+def locked(
+  directory: str | os.PathLike,
+  kind: str = 'run',
+  setting: str = 'train.run_dir',
+) -> Iterator[pathlib.Path]:
   """Makes the directory and holds its lock.
 
-  A directory that was made here is removed again on an InputError.
+  A directory that was made here is removed again on an InputError. A process
+  that is started with `close_fds=False` keeps the lock for as long as it lives.
 
   Args:
     directory: the run's directory, absolute.
+    kind: what the directory is that of, for messages.
+    setting: what names the directory, for messages.
 
   Yields:
     The directory.
@@ -41,21 +48,22 @@ def locked(directory: str | os.PathLike) -> Iterator[pathlib.Path]:
   try:
     path.mkdir(parents=True, exist_ok=True)
     if any(entry.name != _LOCK for entry in path.iterdir()):
-      check_is_run(path)
+      check_is_run(path, kind)
     lock = open(path / _LOCK, 'a')  # noqa: SIM115
+    os.set_inheritable(lock.fileno(), True)
   except OSError as error:
     raise errors.InputError(
-      f'The run directory {path} must be a folder that can be written. '
+      f'The {kind} directory {path} must be a folder that can be written. '
       f'Received: {error.strerror} ({error.filename}). Choose another with '
-      'train.run_dir.'
+      f'{setting}.'
     ) from error
   try:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError as error:
     lock.close()
     raise errors.InputError(
-      f'The run directory {path} is in use by another process. Wait until it '
-      'ends, or choose another with train.run_dir.'
+      f'The {kind} directory {path} is in use by another process. Wait until '
+      f'it ends, or choose another with {setting}.'
     ) from error
   try:
     yield path
@@ -67,15 +75,15 @@ def locked(directory: str | os.PathLike) -> Iterator[pathlib.Path]:
     lock.close()
 
 
-def check_is_run(directory: pathlib.Path) -> None:
-  """Refuses a directory that holds something else than a run.
+def check_is_run(directory: pathlib.Path, kind: str = 'run') -> None:
+  """Refuses a directory that holds something else than a run, or a sweep.
 
   Raises:
     InputError: there is no `config.gin` in it.
   """
   if not (directory / CONFIG).exists():
     raise errors.InputError(
-      f'{directory} must be the directory of a run. Received: one without '
+      f'{directory} must be the directory of a {kind}. Received: one without '
       f'{CONFIG}.'
     )
 
