@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     driver.Driver(sweep, study, path).run()
     table = results.write(study, sweep, path)
   print(table)
-  print(f'\nSweep directory  {path}')
+  print(f'Sweep directory  {path}')
   print(f'TensorBoard      tensorboard --logdir={path}/trials')
   return 0 if study.get_trials(False, [TrialState.COMPLETE]) else 1
 

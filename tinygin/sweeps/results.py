@@ -1,9 +1,11 @@
 """What came of a sweep: a ranked table and pictures."""
 
 import csv
+import itertools
 import pathlib
 import statistics
 import warnings
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,74 +29,74 @@ def write(
   at least two parameters have varied.
 
   Returns:
-    The table of the trials: the completed ones, the best first, then the rest.
+    The table of the trials, the completed ones first and of these the best,
+    and why others have failed.
   """
-  headings, rows = _table(study, sweep)
+  rows = [
+    _row(trial, sweep, rank) for rank, trial in enumerate(_ranked(study), 1)
+  ]
+  with open(directory / 'results.csv', 'w', newline='') as file:
+    writer = csv.DictWriter(file, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
   pictures = _draw(study, sweep, directory)
   shown = ''.join(f'\n![{each[:-4]}]({each})\n' for each in pictures)
   (directory / 'results.md').write_text(
-    f'# {sweep.name}\n\n{_text(headings, rows, "github")}\n{shown}'
+    f'# {sweep.name}\n\n{_text(rows, "github")}\n{shown}'
   )
-  with open(directory / 'results.csv', 'w', newline='') as file:
-    csv.writer(file).writerows([headings, *rows])
-  return _text(headings, rows, 'simple')
-
-
-def _table(
-  study: optuna.Study, sweep: declaration.Sweep
-) -> tuple[list[str], list[list[Any]]]:
-  """Returns headings and rows: a row for each trial.
-
-  The deviation is that of a sample, over the seeds. What is unknown is None.
-  """
-  several = len(sweep.seeds) > 1
-  headings = ['rank', 'trial', *sweep.domains, sweep.metric]
-  headings += ['deviation', 'seeds'] if several else []
-  rows = []
-  for rank, trial in enumerate(_ranked(study), 1):
-    completed = trial.state == TrialState.COMPLETE
-    values = trial.user_attrs.get('values', [])
-    row = [rank if completed else None, trial.user_attrs['point']]
-    row += [trial.params.get(name) for name in sweep.domains]
-    row.append(trial.value)
-    if several:
-      row += [statistics.stdev(values) if completed else None, len(values)]
-    rows.append([*row, _status(trial)])
-  return [*headings, 'status'], rows
+  return _text(rows, 'simple')
 
 
 def _ranked(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
   sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
-  groups = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
-  order = {state: index for index, state in enumerate(groups)}
+  order = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+  order += [TrialState.RUNNING, TrialState.WAITING]  # In other processes.
   return sorted(
     studies.points(study),
-    key=lambda trial: (
-      order.get(trial.state, len(groups)),
-      sign * (trial.value or 0.0),
-    ),
+    key=lambda each: (order.index(each.state), sign * (each.value or 0.0)),
   )
 
 
-def _status(trial: optuna.trial.FrozenTrial) -> str:
-  if trial.state == TrialState.PRUNED:
-    return f'pruned at step {trial.last_step:,}'
-  if trial.state == TrialState.FAIL:
-    return f'failed, {trial.user_attrs.get("reason", "by another process")}'
-  return {
+def _row(
+  trial: optuna.trial.FrozenTrial, sweep: declaration.Sweep, rank: int
+) -> dict[str, Any]:
+  """Returns what is known of a trial; the deviation is that of a sample."""
+  completed = trial.state == TrialState.COMPLETE
+  row = {
+    'rank': rank if completed else None,
+    'trial': trial.user_attrs['point'],
+  }
+  row |= {name: trial.params.get(name) for name in sweep.domains}
+  row[sweep.metric] = trial.value
+  if len(sweep.seeds) > 1:
+    values = trial.user_attrs.get('values', [])
+    row['deviation'] = statistics.stdev(values) if completed else None
+    row |= {
+      f'seed {seed}': value
+      for seed, value in itertools.zip_longest(sweep.seeds, values)
+    }
+  row['status'] = {
     TrialState.COMPLETE: 'completed',
-    TrialState.RUNNING: 'running',
-    TrialState.WAITING: 'waiting',
-  }[trial.state]
+    TrialState.PRUNED: f'pruned at step {trial.last_step}',
+    TrialState.FAIL: 'failed',
+  }.get(trial.state, 'open')
+  return row | {'reason': trial.user_attrs.get('reason')}
 
 
-def _text(
-  headings: Sequence[str], rows: Sequence[Sequence[Any]], style: str
-) -> str:
-  cells = [[_cell(each) for each in row] for row in rows]
-  return tabulate.tabulate(
-    cells, headings, tablefmt=style, disable_numparse=True
+def _text(rows: Sequence[Mapping[str, Any]], style: str) -> str:
+  """Returns a table in a format of tabulate's, and below it the reasons."""
+  table = tabulate.tabulate(
+    [[_cell(row[name]) for name in row if name != 'reason'] for row in rows],
+    [name for name in rows[0] if name != 'reason'],
+    tablefmt=style,
+    disable_numparse=True,
   )
+  reasons = [
+    f'\nTrial {row["trial"]} failed, {row["reason"]}\n'
+    for row in rows
+    if row['reason']
+  ]
+  return f'{table}\n{"".join(reasons)}'
 
 
 def _cell(value: Any) -> str:
