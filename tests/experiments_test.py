@@ -74,6 +74,13 @@ class ExperimentsTest(parameterized.TestCase):
     ]
     self.assertEmpty(found)
 
+  def test_sweeps_of_them_are_right(self):
+    files = list(ROOT.glob('gin/sweeps/*.gin'))
+    self.assertNotEmpty(files)
+    for path in files:
+      configuration = loading.load([str(path)], [], root='sweep')
+      configuration.build().check(configuration.where)
+
   def test_headers_say_what_to_expect(self):
     for path in FILES:
       header = path.read_text().split('\n\n')[0]

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tinygin.config import errors
+from tinygin.reporting import history
 
-METRICS = 'metrics.jsonl'
 SPLITS = ('train', 'validation')
 
 
@@ -45,7 +45,7 @@ class Logs:
         )
       else:
         os.truncate(path, length)
-    self._metrics = open(self._directory / METRICS, 'a')  # noqa: SIM115
+    self._metrics = open(self._directory / history.METRICS, 'a')  # noqa: SIM115
     self._writers = {
       split: tf.summary.create_file_writer(str(self._directory / split))
       for split in SPLITS
@@ -97,5 +97,5 @@ class Logs:
       for split in SPLITS
       for path in sorted((self._directory / split).glob('events.out.*'))
     ]
-    metrics = self._directory / METRICS
+    metrics = self._directory / history.METRICS
     return events + ([metrics] if metrics.exists() else [])

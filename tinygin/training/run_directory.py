@@ -5,6 +5,7 @@ import datetime
 import fcntl
 import itertools
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -24,19 +25,29 @@ RESULT = 'result.json'
 CHECKPOINTS = 'checkpoints'
 EVALUATIONS = 'evaluations'
 _LOCK = 'lock'
+# What a run or a sweep has done stands in these.
+_WORK = (CHECKPOINTS, 'trials')
 
 
 @contextlib.contextmanager
-def locked(pattern: str, start: datetime.datetime) -> Iterator[pathlib.Path]:
+def locked(
+  pattern: str,
+  start: datetime.datetime,
+  kind: str = 'run',
+  setting: str = 'train.run_dir',
+) -> Iterator[pathlib.Path]:
   """Makes the directory and holds its lock.
 
   A directory that was made here is removed again when the input is wrong, or
-  when the run is stopped before there is a checkpoint.
+  when the program is stopped before there is anything to go on with. A process that is started
+  with `close_fds=False` keeps the lock for as long as it lives.
 
   Args:
     pattern: the run's directory, absolute. `{time}` in it stands for the start,
       and for a number where there is such a directory already.
     start: when this run starts.
+    kind: what the directory is that of, for messages.
+    setting: what names the directory, for messages.
 
   Yields:
     The directory.
@@ -47,26 +58,27 @@ def locked(pattern: str, start: datetime.datetime) -> Iterator[pathlib.Path]:
   try:
     path, is_new = _made(pattern, start)
     if any(entry.name != _LOCK for entry in path.iterdir()):
-      check_is_run(path)
+      check_is_run(path, kind)
     lock = open(path / _LOCK, 'a')  # noqa: SIM115
+    os.set_inheritable(lock.fileno(), True)
   except OSError as error:
     raise errors.InputError(
-      f'The run directory {pattern} must be a folder that can be written. '
+      f'The {kind} directory {pattern} must be a folder that can be written. '
       f'Received: {error.strerror} ({error.filename}). Choose another with '
-      'train.run_dir.'
+      f'{setting}.'
     ) from error
   try:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError as error:
     lock.close()
     raise errors.InputError(
-      f'The run directory {path} is in use by another process. Wait until it '
-      'ends, or choose another with train.run_dir.'
+      f'The {kind} directory {path} is in use by another process. Wait until '
+      f'it ends, or choose another with {setting}.'
     ) from error
   try:
     yield path
   except (errors.InputError, errors.StoppedError, KeyboardInterrupt):
-    if is_new and not (path / CHECKPOINTS).exists():
+    if is_new and not any((path / name).exists() for name in _WORK):
       shutil.rmtree(path)
     raise
   finally:
@@ -87,15 +99,15 @@ def _made(pattern: str, start: datetime.datetime) -> tuple[pathlib.Path, bool]:
         return path, False
 
 
-def check_is_run(directory: pathlib.Path) -> None:
-  """Refuses a directory that holds something else than a run.
+def check_is_run(directory: pathlib.Path, kind: str = 'run') -> None:
+  """Refuses a directory that holds something else than a run, or a sweep.
 
   Raises:
     InputError: there is no `config.gin` in it.
   """
   if not (directory / CONFIG).exists():
     raise errors.InputError(
-      f'{directory} must be the directory of a run. Received: one without '
+      f'{directory} must be the directory of a {kind}. Received: one without '
       f'{CONFIG}.'
     )
 

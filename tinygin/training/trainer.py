@@ -28,6 +28,7 @@ from tinygin.training import metrics
 from tinygin.training import plateaus
 from tinygin.training import run_directory
 from tinygin.training import schedules
+from tinygin.training import signals
 from tinygin.training import steps
 
 
@@ -243,7 +244,7 @@ class _Run:
     )
     iterator = self._training_batches(training_split)
     self._progress.resume(time.monotonic())
-    with _signals() as received:
+    with signals.collected(signal.SIGINT, signal.SIGTERM) as received:
       while not self._ended():
         count = min(
           experiment.steps_per_loop,
@@ -416,21 +417,6 @@ class _Run:
       keep=self._experiment.keep_checkpoints,
       best_step=state.best_step,
     )
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-  """Collects SIGTERM and SIGINT instead of dying of them."""
-  received: list[int] = []
-  before = {
-    number: signal.signal(number, lambda number, _: received.append(number))
-    for number in (signal.SIGTERM, signal.SIGINT)
-  }
-  try:
-    yield received
-  finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
 
 
 @contextlib.contextmanager
