@@ -8,6 +8,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from tinygin.config import differences
@@ -17,6 +18,7 @@ from tinygin.config import loading
 CONFIG = 'config.gin'
 PROVENANCE = 'provenance.json'
 RESULT = 'result.json'
+CLASSES = 'classes.txt'
 CHECKPOINTS = 'checkpoints'
 _LOCK = 'lock'
 
@@ -116,6 +118,26 @@ def describe(
   write_json(
     provenance, {'starts': [*starts, {**start, 'parameters': parameters}]}
   )
+
+
+def write_classes(directory: pathlib.Path, names: Sequence[str]) -> None:
+  """Writes `classes.txt`: the names of the classes in order, one a line."""
+  _write(directory / CLASSES, ''.join(f'{name}\n' for name in names))
+
+
+def read_classes(directory: pathlib.Path) -> list[str]:
+  """Reads what `write_classes` wrote.
+
+  Raises:
+    InputError: it is missing.
+  """
+  try:
+    return (directory / CLASSES).read_text().splitlines()
+  except OSError as error:
+    raise errors.InputError(
+      f'{directory} must be the directory of a run that has started. '
+      f'Received: one without {CLASSES}.'
+    ) from error
 
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:

@@ -60,6 +60,7 @@ def train(
   )
   learner = Learner.build(experiment, timeline)
   _check_classes(learner.model, training_split)
+  run_directory.write_classes(directory, training_split.class_names)
   saved = checkpoints.Checkpoints(
     directory / run_directory.CHECKPOINTS, learner.variables()
   )
