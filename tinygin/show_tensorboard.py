@@ -29,8 +29,6 @@ def main(argv: list[str]) -> None:
     f'--logdir={paths.find(_LOGDIR.value)}',
     f'--host={_HOST.value}',
     f'--port={_PORT.value}',
-    # Texts and pictures are few: all are shown.
-    '--samples_per_plugin=images=0,text=0',
   ]
   os.execv(sys.executable, command)
 

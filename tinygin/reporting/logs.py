@@ -21,6 +21,8 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 from tinygin.config import errors
 
 METRICS = 'metrics.jsonl'
+# What every line holds, and no chart needs.
+_NO_SCALARS = ('epoch', 'count')
 SPLITS = ('train', 'validation')
 # The run itself: what belongs to neither split. TensorBoard finds the splits'
 # metrics for its table of hyperparameters below it.
@@ -61,7 +63,7 @@ class Logs:
     }
 
   def write(self, split: str, step: int, values: Mapping[str, float]) -> None:
-    """Adds a line of metrics, and the same values as scalars.
+    """Adds a line of metrics, and charts them by the step.
 
     Args:
       split: `train` or `validation`.
@@ -72,7 +74,8 @@ class Logs:
     self._metrics.write(json.dumps(line) + '\n')
     with self._writers[split].as_default(step):
       for name, value in values.items():
-        tf.summary.scalar(name, value)
+        if name not in _NO_SCALARS:
+          tf.summary.scalar(name, value)
 
   def write_texts(self, texts: Mapping[str, str]) -> None:
     """Adds files as texts, by name, to what describes the run."""
