@@ -1,8 +1,8 @@
 """Sweeps: what is run, what is told, what is left when they are stopped."""
 
-import datetime
 import contextlib
 import csv
+import datetime
 import io
 import json
 import os

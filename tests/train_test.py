@@ -77,7 +77,9 @@ class WholeRunTest(absltest.TestCase):
     )
     self.assertIn(f'Run directory  {self.run_dir}', lines)
     self.assertIn(
-      f'TensorBoard    tensorboard --logdir={self.directory}', lines
+      'TensorBoard    ./bazelw run //tinygin:tensorboard -- '
+      f'--logdir={self.directory}',
+      lines,
     )
 
   def test_logs_every_step_asked_for(self):

@@ -147,9 +147,12 @@ def _closing(
   if kept:
     lines += [
       f'Run directory  {directory}',
-      f'TensorBoard    tensorboard --logdir={directory.parent}',
+      f'TensorBoard    ./bazelw run //tinygin:tensorboard -- '
+      f'--logdir={directory.parent}',
       f'Evaluate       ./bazelw run //tinygin:evaluate -- '
       f'--run_dir={directory}',
+      f'Predict        ./bazelw run //tinygin:predict -- '
+      f'--run_dir={directory} IMAGE',
       'Try next       change one line of the gin file, or --gin_bindings, and '
       'see what it did:',
       f'               ./bazelw run //tinygin:compare -- {directory} OTHER_RUN',

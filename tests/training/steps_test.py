@@ -96,7 +96,7 @@ class TrainingStepTest(parameterized.TestCase):
     iterator = _distributed(
       strategy, default_images if images is None else images, labels
     )
-    sums, finite = step.loop()(iterator, tf.constant(count))
+    sums, finite, _ = step.loop()(iterator, tf.constant(count))
     weights = [weight.numpy() for weight in model.trainable_variables]
     averages = averaged and [v.numpy() for v in averaged.variables.values()]
     return weights, sums.numpy(), int(finite), averages

@@ -11,9 +11,12 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
 from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.compat.proto import event_pb2
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from tests.training import small_experiment
 from tinygin.config import errors
+from tinygin.reporting import logs
 from tinygin.training import checkpoints
 from tinygin.training import plateaus
 from tinygin.training import schedules
@@ -37,6 +40,21 @@ def _without_times(lines):
     {k: v for k, v in line.items() if k != 'images_per_second'}
     for line in lines
   ]
+
+
+def _events(directory):
+  """Returns writer, tag and step of all that TensorBoard reads, in order."""
+  found = []
+  for path in directory.glob('**/events.out.*'):
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+      event = event_pb2.Event.FromString(record)
+      tags = [value.tag for value in event.summary.value]
+      tags += ['graph'] * event.HasField('graph_def')
+      found += [(path.parent.name, tag, event.step) for tag in tags]
+  return sorted(
+    (writer if writer in logs.SPLITS else '', tag, step)
+    for writer, tag, step in found
+  )
 
 
 def _variables(directory):
@@ -164,31 +182,110 @@ class TrainerTest(absltest.TestCase):
     )
 
   def test_what_was_logged_after_the_checkpoint_is_cut_off(self):
-    whole, killed = self._directory(), self._directory()
+    whole = self._directory()
     self._train(ONE, whole)
 
     class Killed(BaseException):
       pass
 
-    def kill(*arguments, **keywords):
-      raise Killed
+    for saves in (0, 1):
+      killed = self._directory()
+      done = [checkpoints.Checkpoints.save] * saves
 
-    with mock.patch.object(checkpoints.Checkpoints, 'save', kill):
-      with self.assertRaises(Killed):
-        self._train(ONE, killed)
-    self._train(ONE, killed)
-    self.assertEqual(
-      _without_times(_lines(whole)), _without_times(_lines(killed))
-    )
-    for split in ('train', 'validation'):
-      events = event_accumulator.EventAccumulator(
-        str(killed / split), size_guidance={'tensors': 0}
-      )
-      events.Reload()
+      def save(*arguments, done=done, **keywords):
+        if not done:
+          raise Killed
+        done.pop()(*arguments, **keywords)
+
+      with mock.patch.object(checkpoints.Checkpoints, 'save', save):
+        with self.assertRaises(Killed):
+          self._train(ONE, killed)
+      self._train(ONE, killed)
       self.assertEqual(
-        [event.step for event in events.Tensors('loss')],
-        [line['step'] for line in _lines(whole) if line['split'] == split],
+        _without_times(_lines(whole)), _without_times(_lines(killed))
       )
+      self.assertEqual(_events(whole), _events(killed))
+
+  def test_what_tensorboard_shows(self):
+    directory = self._directory()
+    (directory / 'config.gin').write_text('train.seed = 3\n')
+    parameters = [
+      {'component': 'train', 'parameter': 'seed', 'value': 3, 'source': 'x'},
+      {
+        'component': 'train',
+        'parameter': 'levels',
+        'value': [1, 2],
+        'text': '(1, 2)',
+        'source': 'x',
+      },
+      {'component': 'a', 'parameter': 'b', 'value': 1, 'source': 'default'},
+      {'component': 'train', 'parameter': 'run_dir', 'value': '', 'source': ''},
+    ]
+    (directory / 'provenance.json').write_text(
+      json.dumps({'starts': [{'parameters': parameters}]})
+    )
+    self._train(ONE, directory)
+    events = event_accumulator.EventAccumulator(
+      str(directory), size_guidance={'tensors': 0}
+    )
+    events.Reload()
+    text = events.Tensors('config.gin')[0].tensor_proto
+    self.assertEqual(tf.make_ndarray(text).tolist(), b'    train.seed = 3\n')
+    content = events.summary_metadata[
+      '_hparams_/session_start_info'
+    ].plugin_data.content
+    start = plugin_data_pb2.HParamsPluginData.FromString(
+      content
+    ).session_start_info
+    self.assertEqual(
+      {name: value.WhichOneof('kind') for name, value in start.hparams.items()},
+      {'train.seed': 'number_value', 'train.levels': 'string_value'},
+    )
+    self.assertEqual(start.group_name, directory.name)
+    width, height, picture = tf.make_ndarray(
+      events.Tensors('augmented_inputs')[0].tensor_proto
+    )
+    self.assertEqual(
+      tf.io.decode_png(picture).shape, (int(height), int(width), 3)
+    )
+    nodes = [node.name for node in events.Graph().node]
+    self.assertTrue(any('head' in name for name in nodes))
+    weights = tf.train.load_checkpoint(
+      str(directory / 'checkpoints/step-00000023/variables')
+    ).get_tensor('model/small.Shead.Skernel/.ATTRIBUTES/VARIABLE_VALUE')
+    last = events.Tensors('small/head/kernel')[-1]
+    buckets = tf.make_ndarray(last.tensor_proto)
+    self.assertEqual(last.step, 23)
+    self.assertEqual(buckets[:, 2].sum(), weights.size)
+    self.assertAlmostEqual(buckets[0, 0], weights.min(), places=6)
+    self.assertAlmostEqual(buckets[-1, 1], weights.max(), places=6)
+
+  def test_norms(self):
+    directory = self._directory()
+    self._train(
+      ONE, directory, log_every='1 step', epochs=0.5, evaluate_every='1 step'
+    )
+    train = [line for line in _lines(directory) if line['split'] == 'train']
+    variables = _variables(directory)
+    trained = [
+      value
+      for name, value in variables.items()
+      if name.startswith('model')
+      and 'moving' not in name
+      and 'seed' not in name
+    ]
+    self.assertAlmostEqual(
+      train[-1]['weight_norm'],
+      np.sqrt(sum(np.sum(np.square(each)) for each in trained)),
+      places=4,
+    )
+    self.assertGreater(min(line['gradient_norm'] for line in train), 0)
+
+  def test_profiles_the_steps_asked_for(self):
+    directory = self._directory()
+    self._train(ONE, directory, epochs=1, profile_steps=(5, 7))
+    (profile,) = directory.glob('plugins/profile/*/*.xplane.pb')
+    self.assertTrue(b'small_1/conv2d_1' in profile.read_bytes())
 
   def test_a_finished_run_started_again_says_the_same(self):
     directory = self._directory()

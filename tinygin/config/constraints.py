@@ -301,7 +301,11 @@ def _sequence_phrase(base: Any, constraints: list[Constraint]) -> str:
   lengths = [str(each) for each in constraints if isinstance(each, Length)]
   if len(arguments) > 1:
     lengths = [str(len(arguments))]
-  return f'{" ".join(lengths) or "a sequence of"} {describe(items, True)}'
+  others = [
+    str(each) for each in constraints if not isinstance(each, Each | Length)
+  ]
+  phrase = f'{" ".join(lengths) or "a sequence of"} {describe(items, True)}'
+  return ' '.join([phrase, *others])
 
 
 def _noun(origin: Any, arguments: tuple[Any, ...], plural: bool) -> str:

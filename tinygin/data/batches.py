@@ -89,35 +89,28 @@ def evaluation(
   return _distribute(strategy, load, 0, steps), steps
 
 
-def sheet(
+def first(
   split: source.Split,
   *,
   seed: int,
   augmentation: Sequence[Augmentation],
-  rows: int,
-  columns: int,
-) -> tf.Tensor:
-  """Returns the first images of a run, as it sees them, in a grid.
+  count: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the first examples of a run, as it sees them.
 
   Args:
     split: the examples, all of them labelled.
     seed: the run's seed.
     augmentation: what is done to the images, in turn.
-    rows: of the grid.
-    columns: of the grid; an even number of images can be mixed.
+    count: of examples; an even number of them can be mixed.
 
   Returns:
-    uint8 (1, rows * height, columns * width, 3), as TensorBoard takes it.
+    Images, uint8 (count, height, width, 3), and the probability of each class,
+    float32 (count, classes).
   """
-  positions = tf.range(rows * columns, dtype=tf.int64)
-  images, _ = _augmented(split, positions, seed, augmentation)
-  height, width, channels = images.shape[1:]
-  grid = tf.reshape(images, [rows, columns, height, width, channels])
-  grid = tf.reshape(
-    tf.transpose(grid, [0, 2, 1, 3, 4]),
-    [1, rows * height, columns * width, channels],
-  )
-  return tf.saturate_cast(tf.round(grid), tf.uint8)
+  positions = tf.range(count, dtype=tf.int64)
+  images, labels = _augmented(split, positions, seed, augmentation)
+  return tf.saturate_cast(tf.round(images), tf.uint8), labels
 
 
 def _augmented(

@@ -22,6 +22,7 @@ from tinygin.config import loading
 CONFIG = 'config.gin'
 PROVENANCE = 'provenance.json'
 RESULT = 'result.json'
+CLASSES = 'classes.txt'
 CHECKPOINTS = 'checkpoints'
 EVALUATIONS = 'evaluations'
 _LOCK = 'lock'
@@ -39,8 +40,8 @@ def locked(
   """Makes the directory and holds its lock.
 
   A directory that was made here is removed again when the input is wrong, or
-  when the program is stopped before there is anything to go on with. A process that is started
-  with `close_fds=False` keeps the lock for as long as it lives.
+  when the program is stopped before there is anything to go on with. A process
+  that is started with `close_fds=False` keeps the lock for as long as it lives.
 
   Args:
     pattern: the run's directory, absolute. `{time}` in it stands for the start,
@@ -260,6 +261,27 @@ def _damaged(path: pathlib.Path, reason: str) -> errors.InputError:
     f'{path} must be as a run has written it. Received: {reason}. Restore it, '
     'or remove it to go on without.'
   )
+
+
+def write_classes(directory: pathlib.Path, names: Sequence[str]) -> None:
+  """Writes `classes.txt`: the names of the classes in order, one a line."""
+  text = ''.join(f'{name}\n' for name in names)
+  write(directory / CLASSES, text.encode())
+
+
+def read_classes(directory: pathlib.Path) -> list[str]:
+  """Reads what `write_classes` wrote.
+
+  Raises:
+    InputError: it is missing.
+  """
+  try:
+    return (directory / CLASSES).read_text().splitlines()
+  except OSError as error:
+    raise errors.InputError(
+      f'{directory} must be the directory of a run that has started. '
+      f'Received: one without {CLASSES}.'
+    ) from error
 
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:

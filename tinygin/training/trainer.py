@@ -25,7 +25,9 @@ from tinygin.training import evaluation
 from tinygin.training import experiment as experiments
 from tinygin.training import initialization
 from tinygin.training import metrics
+from tinygin.training import overview
 from tinygin.training import plateaus
+from tinygin.training import profiling
 from tinygin.training import run_directory
 from tinygin.training import schedules
 from tinygin.training import signals
@@ -67,6 +69,7 @@ def train(
   )
   learner = Learner.build(experiment, timeline)
   _check_classes(learner.model, training_split)
+  run_directory.write_classes(directory, training_split.class_names)
   saved = checkpoints.Checkpoints(
     directory / run_directory.CHECKPOINTS, learner.variables()
   )
@@ -82,8 +85,10 @@ def train(
   with contextlib.closing(logs.Logs(directory, state.log_lengths)) as log:
     run = _Run(experiment, timeline, learner, directory, saved, state, log)
     run.print_overview(training_split, validation_split)
+    if restored is None:
+      overview.write(log, directory, experiment, learner.model, training_split)
     run.loop(training_split, validation_split)
-  return run.finish()
+    return run.finish()
 
 
 @dataclasses.dataclass
@@ -93,6 +98,7 @@ class State:
   Attributes:
     step: training steps done.
     loss: mean loss of the last steps.
+    gradient_norm: global norm of the last step's gradients, before clipping.
     interval: sums of metrics since the last line of training metrics.
     period: sums of metrics since the last evaluation.
     validation: metrics of the last evaluation.
@@ -106,6 +112,7 @@ class State:
 
   step: int = 0
   loss: float | None = None
+  gradient_norm: float | None = None
   interval: list[float] = dataclasses.field(default_factory=metrics.no_sums)
   period: list[float] = dataclasses.field(default_factory=metrics.no_sums)
   validation: dict[str, Any] | None = None
@@ -179,6 +186,11 @@ class Learner:
     if self.weight_average:
       self.weight_average.restart()
 
+  def weight_norm(self) -> float:
+    """Returns the global norm of all trained weights."""
+    weights = [weight.numpy() for weight in self.model.trainable_variables]
+    return float(np.sqrt(sum(np.vdot(each, each) for each in weights)))
+
   def variables(self) -> dict[str, dict[str, tf.Variable]]:
     """Returns all that a checkpoint holds."""
     groups = {
@@ -210,6 +222,7 @@ class _Run:
     self._checkpoints = saved
     self._state = state
     self._logs = log
+    self._profile = profiling.Profile(experiment.profile_steps, directory)
     self._progress = progress.Progress(
       timeline.total_steps, experiment.batch_size, time.monotonic()
     )
@@ -244,17 +257,22 @@ class _Run:
     )
     iterator = self._training_batches(training_split)
     self._progress.resume(time.monotonic())
-    with signals.collected(signal.SIGINT, signal.SIGTERM) as received:
+    with (
+      signals.collected(signal.SIGINT, signal.SIGTERM) as received,
+      contextlib.closing(self._profile) as profile,
+    ):
       while not self._ended():
+        profile.pass_by(state.step)
         count = min(
+          *profile.distances(state.step),
           experiment.steps_per_loop,
           log_every - state.step % log_every,
           evaluate_every - state.step % evaluate_every,
           self._timeline.total_steps - state.step,
         )
         with _out_of_memory(experiment.batch_size):
-          sums, finite_steps = train_steps(iterator, tf.constant(count))
-        self._count(count, sums.numpy(), int(finite_steps))
+          sums, finite_steps, norm = train_steps(iterator, tf.constant(count))
+        self._count(count, sums.numpy(), int(finite_steps), float(norm))
         last = state.step == self._timeline.total_steps
         if last or state.step % log_every == 0:
           self._log()
@@ -273,6 +291,7 @@ class _Run:
 
   def finish(self) -> dict[str, Any]:
     """Writes `result.json` and returns what it holds."""
+    self._logs.write_end()
     state = self._state
     result = {
       'status': 'completed',
@@ -320,7 +339,9 @@ class _Run:
       stopping is not None and stopping.ends(self._state.stopping)
     )
 
-  def _count(self, count: int, sums: np.ndarray, finite_steps: int) -> None:
+  def _count(
+    self, count: int, sums: np.ndarray, finite_steps: int, norm: float
+  ) -> None:
     """Takes in what a loop returned."""
     state = self._state
     if finite_steps < count:
@@ -328,6 +349,7 @@ class _Run:
       raise self._diverged('loss', sums[0] / sums[-1], step)
     state.step += count
     state.loss = float(sums[0] / sums[-1])
+    state.gradient_norm = norm
     state.interval = (np.array(state.interval) + sums).tolist()
     state.period = (np.array(state.period) + sums).tolist()
     self._progress.train(count, time.monotonic())
@@ -359,6 +381,8 @@ class _Run:
         'epoch': epoch,
         **values,
         'learning_rate': float(self._learner.optimizer.learning_rate),
+        'gradient_norm': state.gradient_norm,
+        'weight_norm': self._learner.weight_norm(),
         'images_per_second': self._progress.images_per_second,
       },
     )
@@ -378,6 +402,10 @@ class _Run:
     shown = {name: each for name, each in values.items() if name != 'count'}
     self._progress.evaluation(state.step, epoch, shown)
     self._logs.write('validation', state.step, {'epoch': epoch, **values})
+    weights = self._learner.model.trainable_variables
+    self._logs.write_histograms(
+      state.step, {weight.path: weight.numpy() for weight in weights}
+    )
     state.validation = values
     if state.best is None or values['top1'] > state.best['top1']:
       state.best = {'step': state.step, **values}

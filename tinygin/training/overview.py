@@ -1,0 +1,89 @@
+"""What TensorBoard shows of a run before its first step."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tinygin.data import batches
+from tinygin.data import source
+from tinygin.reporting import logs
+from tinygin.reporting import pictures
+from tinygin.training import experiment as experiments
+from tinygin.training import run_directory
+
+_ROWS, _COLUMNS = 4, 8
+# Another in each run, and no property of what is trained.
+_NO_HYPERPARAMETERS = ('train.run_dir',)
+
+
+def write(
+  log: logs.Logs,
+  directory: pathlib.Path,
+  experiment: experiments.Experiment,
+  model: keras.Model,
+  split: source.Split,
+) -> None:
+  """Writes texts, hyperparameters, the network's graph and its first inputs.
+
+  Args:
+    log: where to.
+    directory: the run's; what describes the run in it is shown.
+    experiment: the run's configuration.
+    model: the network.
+    split: the training examples.
+  """
+  texts = {
+    name: (directory / name).read_text()
+    for name in (run_directory.CONFIG, run_directory.PROVENANCE)
+    if (directory / name).exists()
+  }
+  log.write_texts(texts)
+  if provenance := texts.get(run_directory.PROVENANCE):
+    log.write_hyperparameters(_hyperparameters(json.loads(provenance)))
+  log.write_graph(_graph(model))
+  log.write_picture('augmented_inputs', 0, _sheet(experiment, split))
+
+
+def _hyperparameters(provenance: dict) -> dict[str, bool | int | float | str]:
+  """Returns what gin has bound; values that are no numbers as gin's text."""
+  return {
+    name: each['value']
+    if isinstance(each['value'], bool | int | float)
+    else each['text']
+    for each in provenance['starts'][-1]['parameters']
+    if (name := f'{each["component"]}.{each["parameter"]}')
+    not in _NO_HYPERPARAMETERS
+    and each['source'] != 'default'
+  }
+
+
+def _graph(model: keras.Model) -> tf.Graph:
+  function = tf.function(lambda images: model(images, training=False))
+  specification = tf.TensorSpec(model.input_shape, tf.float32, 'images')
+  return function.get_concrete_function(specification).graph
+
+
+def _sheet(
+  experiment: experiments.Experiment, split: source.Split
+) -> np.ndarray:
+  images, labels = batches.first(
+    split,
+    seed=experiment.seed,
+    augmentation=experiment.augmentation,
+    count=_ROWS * _COLUMNS,
+  )
+  captions = [_caption(row, split.class_names) for row in labels.numpy()]
+  return np.asarray(pictures.grid(images.numpy(), captions, _COLUMNS))
+
+
+def _caption(probabilities: np.ndarray, names: tuple[str, ...]) -> str:
+  """Returns the name of the class; of a mixed image, its two with shares."""
+  first, second = np.argsort(-probabilities, kind='stable')[:2]
+  if not probabilities[second]:
+    return f'{names[first]}\n'
+  return '\n'.join(
+    f'{probabilities[each]:.2f} {names[each]}' for each in (first, second)
+  )
