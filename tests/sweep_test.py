@@ -340,17 +340,18 @@ sweep.parameters = {
       'Did you mean RATE?',
       'Unknown parameter train.wdith at changes.gin:3. '
       'Did you mean train.width?',
-      'width must be a positive integer. Received: width=0 at changes.gin:4.',
+      'train.width must be a positive integer. Received: train.width=0 at changes.gin:4.',
       'train.width = wide at changes.gin:4: a string needs quotes: '
       '"train.width = \'wide\'".',
-      'rate must be a positive number. Received: rate=-1 at changes.gin:4 '
+      'train.rate must be a positive number. Received: train.rate=-1 at '
+      'changes.gin:4 '
       '(RATE).',
     )
 
   def test_ends_of_ranges(self):
     self.assert_refused(
       _SAMPLED.replace('r.low = 2', 'r.low = 0'),
-      'width must be a positive integer. Received: width=0 at changes.gin:5.',
+      'train.width must be a positive integer. Received: train.width=0 at changes.gin:5.',
     )
 
   def test_what_is_swept_twice(self):
@@ -384,8 +385,8 @@ sweep.parameters = {
       ),
       (
         "sweep.metric = 'accuracy'",
-        "metric must be one of 'top1', 'top5', 'loss', 'average_top1', "
-        "'average_top5', 'average_loss'. Received: metric='accuracy' at "
+        "sweep.metric must be one of 'top1', 'top5', 'loss', 'average_top1', "
+        "'average_top5', 'average_loss'. Received: sweep.metric='accuracy' at "
         'changes.gin:2.',
       ),
     ):
