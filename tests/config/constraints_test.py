@@ -52,7 +52,10 @@ class DescribeTest(parameterized.TestCase):
     (list, 'a sequence of values'),
     (dict[str, int], 'a dictionary from strings to integers'),
     (Callable[..., Any], 'a reference, as @name'),
-    (Callable[[int], ValueError], 'a reference to a ValueError, as @name'),
+    (
+      Callable[[int], ValueError],
+      'a function returning a ValueError, as @function or @Class()',
+    ),
     (list[Callable[..., Any]], 'a sequence of references, as @name'),
     (type[int], 'a class, as @name'),
     (ValueError, 'a ValueError, as @name()'),
