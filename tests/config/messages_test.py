@@ -550,6 +550,21 @@ Momentum.decay = 0.5
     ):
       configuration.build()
 
+  def test_what_a_component_refuses_when_it_is_called_later(self):
+    text = f'{COMPLETE}train.scale = @scale\nscale.factor = 0'
+    configuration = self.load(text)
+    scale = configuration.build().scale
+    with self.assertRaisesRegex(
+      config_case.InputError,
+      '^scale: The factor must not be zero.\n'
+      '  scale.factor is bound at x.gin:13.$',
+    ):
+      with configuration.explaining():
+        scale(1.0)
+    with self.assertRaisesRegex(ValueError, '^Of the program itself.$'):
+      with configuration.explaining():
+        raise ValueError('Of the program itself.')
+
 
 class FlagTest(config_case.ConfigCase):
   def assert_flag_faults(self, bindings, *expected, **kwargs):

@@ -89,6 +89,8 @@ def pair(first: int, second: int) -> int:
 @gin.register
 def scale(x: float, factor: float) -> float:
   """Multiplies."""
+  if not factor:
+    raise ValueError('The factor must not be zero.')
   return x * factor
 
 
