@@ -16,6 +16,7 @@ import inspect
 import math
 import numbers
 import operator
+import re
 import types
 import typing
 from collections import abc
@@ -100,6 +101,17 @@ class OneOf:
 
   def __str__(self) -> str:
     return f'one of {", ".join(map(repr, self.choices))}'
+
+
+class IsFileName:
+  """The value names a file in a folder, on any system."""
+
+  def accepts(self, value: str) -> bool:
+    """Whether the value has only such characters as do no harm."""
+    return re.fullmatch(r'[\w-][\w.-]*', value) is not None
+
+  def __str__(self) -> str:
+    return "of letters, digits, '_', '-' and '.'"
 
 
 @dataclasses.dataclass(frozen=True)
