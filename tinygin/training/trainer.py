@@ -69,6 +69,7 @@ def train(
   )
   learner = Learner.build(experiment, timeline)
   _check_classes(learner.model, training_split)
+  _check_loss(experiment.loss, len(training_split.class_names))
   run_directory.write_classes(directory, training_split.class_names)
   saved = checkpoints.Checkpoints(
     directory / run_directory.CHECKPOINTS, learner.variables()
@@ -471,6 +472,16 @@ def _check_replicas(experiment: experiments.Experiment) -> None:
       f'train.batch_size must be a multiple of {number}, for {replicas} '
       f'replicas{"" if number == replicas else " and train.accumulation"}. '
       f'Received: {experiment.batch_size}.'
+    )
+
+
+def _check_loss(loss: steps.Loss, classes: int) -> None:
+  labels, logits = tf.one_hot([0, 1], classes), tf.zeros((2, classes))
+  shape = loss(labels, logits).shape
+  if shape != (2,):
+    raise errors.InputError(
+      'train.loss must give a loss for each example. Received: losses of shape '
+      f'{tuple(shape)} for 2 examples. Losses of Keras need reduction = None.'
     )
 
 
