@@ -150,6 +150,7 @@ class Dataset:
         f'There is no space left on the disk of {self.directory}. Free some '
         f'and build again: finished files are kept.'
       ) from error
+    self.is_built()  # Another build that was waited for may have made it.
     return self.directory
 
   def _build(

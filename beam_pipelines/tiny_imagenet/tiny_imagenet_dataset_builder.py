@@ -5,6 +5,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -215,7 +216,11 @@ def _alone_in(directory: epath.Path) -> Iterator[None]:
     return
   handle = os.open(directory, os.O_RDONLY)
   try:
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      print(f'Waiting for another build in {directory}', file=sys.stderr)
+      fcntl.flock(handle, fcntl.LOCK_EX)
     for abandoned in directory.glob('incomplete.*'):
       abandoned.rmtree()
     yield

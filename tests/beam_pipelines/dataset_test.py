@@ -20,6 +20,7 @@ from absl.testing import absltest
 from PIL import Image
 
 from beam_pipelines import dataset
+from beam_pipelines import examples
 from beam_pipelines import fingerprint
 from beam_pipelines import grouping
 from beam_pipelines import resize
@@ -397,6 +398,25 @@ class DatasetTest(tf.test.TestCase):
       f'dataset.data_dir.',
     ):
       other.is_built()
+
+  def test_parameter_of_a_build_that_was_waited_for(self):
+    first = _configure(self.data_dir, self.archive)
+    second = _configure(self.data_dir, self.archive, examples_per_shard=11)
+    read_index = examples.read_index
+
+    def overtaken(*arguments):
+      examples.read_index = read_index
+      first.build()
+      return read_index(*arguments)
+
+    with (
+      mock.patch.object(examples, 'read_index', overtaken),
+      self.assertRaisesRegex(
+        errors.InputError,
+        'dataset.examples_per_shard: built with 10, configured as 11',
+      ),
+    ):
+      second.build()
 
   def test_source_that_differs_is_named(self):
     other = dataclasses.replace(self.built, source=sample_archives.SMALL)

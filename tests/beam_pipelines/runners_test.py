@@ -2,6 +2,7 @@
 
 import base64
 import bz2
+import fcntl
 import os
 import pathlib
 import re
@@ -167,14 +168,25 @@ class RunnersTest(parameterized.TestCase):
 
   def test_two_builds_at_once(self):
     data_dir = self.create_tempdir().full_path
+    folder = os.path.join(data_dir, 'tiny_imagenet/small')
+    os.makedirs(folder)
+    lock = os.open(folder, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
     builds = [self._start(data_dir) for _ in range(2)]
+    for build in builds:
+      self.assertEqual(
+        [build.stderr.readline() for _ in range(2)],
+        [
+          f'Building {folder}/1.0.0\n',
+          f'Waiting for another build in {folder}\n',
+        ],
+      )
+    os.close(lock)
     for build in builds:
       _, error = build.communicate()
       self.assertEqual(build.returncode, 0, error)
     self.assertEqual(_digests(data_dir), _digests(self.local))
-    self.assertEqual(
-      os.listdir(os.path.join(data_dir, 'tiny_imagenet/small')), ['1.0.0']
-    )
+    self.assertEqual(os.listdir(folder), ['1.0.0'])
 
   def test_stopped_build_goes_on(self):
     data_dir = pathlib.Path(self.create_tempdir().full_path)
