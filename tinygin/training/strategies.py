@@ -1,7 +1,10 @@
 """Where a run computes: the `tf.distribute` strategies."""
 
+import contextlib
 import json
 import os
+import signal
+from collections.abc import Iterator
 from typing import Annotated
 
 import gin
@@ -68,12 +71,27 @@ def multi_worker() -> tf.distribute.Strategy:
       f'{text}.'
     )
   try:
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    with _mortal():
+      return tf.distribute.MultiWorkerMirroredStrategy()
   except tf.errors.OpError as error:
     raise errors.InputError(
       'The workers of TF_CONFIG must find each other, each at its own address. '
       f'Received: {text}, and {error.message}.'
     ) from error
+
+
+@contextlib.contextmanager
+def _mortal() -> Iterator[None]:
+  """Lets signals end a wait of TensorFlow, where no handler would be called."""
+  handlers = {
+    number: signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM)
+  }
+  try:
+    yield
+  finally:
+    for number, handler in handlers.items():
+      signal.signal(number, handler)
 
 
 def _is_task(text: str) -> bool:
