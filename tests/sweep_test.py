@@ -340,7 +340,8 @@ sweep.parameters = {
       'Did you mean RATE?',
       'Unknown parameter train.wdith at changes.gin:3. '
       'Did you mean train.width?',
-      'train.width must be a positive integer. Received: train.width=0 at changes.gin:4.',
+      'train.width must be a positive integer. Received: train.width=0 at '
+      'changes.gin:4.',
       'train.width = wide at changes.gin:4: a string needs quotes: '
       '"train.width = \'wide\'".',
       'train.rate must be a positive number. Received: train.rate=-1 at '
@@ -351,7 +352,8 @@ sweep.parameters = {
   def test_ends_of_ranges(self):
     self.assert_refused(
       _SAMPLED.replace('r.low = 2', 'r.low = 0'),
-      'train.width must be a positive integer. Received: train.width=0 at changes.gin:5.',
+      'train.width must be a positive integer. Received: train.width=0 at '
+      'changes.gin:5.',
     )
 
   def test_what_is_swept_twice(self):

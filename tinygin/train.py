@@ -19,6 +19,7 @@ from absl import flags
 
 from tinygin.config import entry_point
 from tinygin.config import errors
+from tinygin.config import loading
 from tinygin.config import native_output
 from tinygin.config import paths
 from tinygin.training import run_directory
@@ -62,25 +63,22 @@ def main(argv: list[str]) -> int:
     experiment = configuration.build()
     # TensorFlow, which takes seconds, only once the configuration stands.
     from tinygin.models import summary
-    from tinygin.training import trainer
+    from tinygin.training import workers
 
   if _SUMMARY.value:
     with configuration.explaining():
       print(summary.table(experiment.build_model()))
     return 0
-  with _directory(resumed or experiment.run_dir) as directory:
-    run_directory.check_continuation(
-      directory, configuration, _ALLOW_CHANGES.value
-    )
-
-    def describe(step: int) -> None:
-      start = _start(experiment.seed, experiment.dataset.directory)
-      run_directory.describe(directory, configuration, step, start)
-
-    may_build = not _DRY.value
-    with configuration.explaining():
-      result = trainer.train(experiment, directory, may_build, describe)
-  print(_closing(result, directory, kept=not _DRY.value))
+  spread = workers.Workers(experiment.strategy)
+  place = resumed or experiment.run_dir
+  # The first worker alone writes where it lasts.
+  keeps = not (_DRY.value or spread.number)
+  with configuration.explaining(), spread.loss_noticed():
+    spread.check_same(configuration.text(), place)
+    with _directory(place, keeps) as directory:
+      result = _train(experiment, configuration, directory)
+  if not spread.number:
+    print(_closing(result, directory, kept=not _DRY.value))
   return 0
 
 
@@ -107,6 +105,25 @@ def _resumed() -> str | None:
   return directory
 
 
+def _train(
+  experiment: Any, configuration: loading.Configuration, directory: pathlib.Path
+) -> dict[str, Any]:
+  """Trains in a directory that is locked; returns the result."""
+  with native_output.hidden():
+    from tinygin.training import trainer
+
+  run_directory.check_continuation(
+    directory, configuration, _ALLOW_CHANGES.value
+  )
+
+  def describe(step: int) -> None:
+    start = _start(experiment.seed, experiment.dataset.directory)
+    run_directory.describe(directory, configuration, step, start)
+
+  may_build = not _DRY.value
+  return trainer.train(experiment, directory, may_build, describe)
+
+
 def _start(seed: int, data_directory: str) -> dict[str, Any]:
   from tinygin.reporting import provenance
 
@@ -122,9 +139,9 @@ def _start(seed: int, data_directory: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _directory(pattern: str) -> Iterator[pathlib.Path]:
-  """Locks the directory that the run writes to; a passing one when dry."""
-  if _DRY.value:
+def _directory(pattern: str, keeps: bool) -> Iterator[pathlib.Path]:
+  """Locks the directory that the run writes to, or gives a passing one."""
+  if not keeps:
     with tempfile.TemporaryDirectory() as directory:
       yield pathlib.Path(directory)
     return

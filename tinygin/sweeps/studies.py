@@ -89,8 +89,9 @@ def _check_same(title: str, name: str, saved: str, text: str) -> None:
   if rows:
     raise errors.InputError(
       f'The sweep {name} was started with another {title}:\n\n'
-      f'{differences.table(rows, ["parameter", "saved", "now"])}\n\nGo on with it as it '
-      'was, or start another with sweep.name and sweep.directory.'
+      f'{differences.table(rows, ["parameter", "saved", "now"])}\n\n'
+      'Go on with it as it was, or start another with sweep.name and '
+      'sweep.directory.'
     )
 
 

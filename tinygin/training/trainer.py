@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import io
 import pathlib
 import signal
+import sys
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -32,6 +34,7 @@ from tinygin.training import run_directory
 from tinygin.training import schedules
 from tinygin.training import signals
 from tinygin.training import steps
+from tinygin.training import workers
 
 
 def train(
@@ -78,13 +81,17 @@ def train(
   restored = saved.restore_newest()
   if restored is None and experiment.init_from is not None:
     learner.initialize(experiment.init_from, experiment.init_head)
+  spread = workers.Workers(experiment.strategy)
+  restored = spread.share_state(restored, learner.variables())
   state = State.restored(restored)
   _check_length(timeline, state.step)
   describe(state.step)
   saved.prune(experiment.keep_checkpoints, state.best_step)
   learner.rate_scale.assign(state.plateau.scale)
   with contextlib.closing(logs.Logs(directory, state.log_lengths)) as log:
-    run = _Run(experiment, timeline, learner, directory, saved, state, log)
+    run = _Run(
+      experiment, timeline, learner, directory, saved, state, log, spread
+    )
     run.print_overview(training_split, validation_split)
     if restored is None:
       overview.write(log, directory, experiment, learner.model, training_split)
@@ -215,6 +222,7 @@ class _Run:
     saved: checkpoints.Checkpoints,
     state: State,
     log: logs.Logs,
+    spread: workers.Workers,
   ):
     self._experiment = experiment
     self._timeline = timeline
@@ -224,8 +232,13 @@ class _Run:
     self._state = state
     self._logs = log
     self._profile = profiling.Profile(experiment.profile_steps, directory)
+    self._workers = spread
     self._progress = progress.Progress(
-      timeline.total_steps, experiment.batch_size, time.monotonic()
+      timeline.total_steps,
+      experiment.batch_size,
+      time.monotonic(),
+      # One report, by the chief.
+      io.StringIO() if spread.number else sys.stderr,
     )
     self._progress.images = state.images
     self._progress.seconds = state.seconds
@@ -280,11 +293,17 @@ class _Run:
         if last or state.step % evaluate_every == 0:
           self._evaluate(evaluate)
           self._save()
-        if received:
+        # They stop together, for none can go on without the others.
+        if number := self._workers.greatest(received[0] if received else 0):
           self._save()  # Nothing, where the evaluation just did.
           raise errors.StoppedError(
-            received[0],
-            f'the state is saved. Go on with --resume={self._directory}.',
+            number,
+            'the state is saved. '
+            + (
+              'Worker 0 says where.'
+              if self._workers.number
+              else f'Go on with --resume={self._directory}.'
+            ),
           )
         self._progress.resume(time.monotonic())
     if state.interval != metrics.no_sums():
