@@ -11,11 +11,13 @@ from tinygin import compare
 
 
 class CompareTest(config_case.ConfigCase):
-  def run_directory(self, name, text, result=None):
+  def run_directory(self, name, text, result=None, starts=None):
     self.write(f'{name}/config.gin', text)
     if result is not None:
       content = result if isinstance(result, str) else json.dumps(result)
       self.write(f'{name}/result.json', content)
+    if starts is not None:
+      self.write(f'{name}/provenance.json', json.dumps({'starts': starts}))
     return name
 
   def compare(self, *runs):
@@ -54,6 +56,41 @@ seconds           —          —
 """,
     )
 
+  def test_what_ran_is_shown_where_it_differs(self):
+    start = {
+      'command_line': ['train', '--seed=1'],
+      'git': {'commit': '0123456789abcdef', 'status': '', 'diff': ''},
+      'modules': {'lab': {'file': '/a/lab.py', 'sha256': 'aa', 'text': 'x'}},
+      'python': '3.11.7',
+      'versions': {'keras': '3.15.1', 'tensorflow': '2.21.0'},
+      'devices': ['CPU:0'],
+      'data_set': {'directory': '/a/data', 'fingerprint': 'ffffffffffffffff'},
+    }
+    other = json.loads(json.dumps(start))
+    other['command_line'] = ['train', '--seed=2']
+    other['git']['diff'] = 'a change'
+    other['modules']['lab'] |= {'sha256': 'bb', 'text': 'y'}
+    other['versions']['keras'] = '3.15.2'
+    other['devices'] = ['CPU:0', 'CPU:1']
+    other['data_set'] = {'directory': '/b/data', 'fingerprint': '0123'}
+    a = self.run_directory('a', 't.x = 1\n', starts=[start])
+    b = self.run_directory('b', 't.x = 1\n', starts=[start, other])
+    self.assertStartsWith(
+      self.compare(a, b),
+      """\
+The configurations are equal.
+
+provenance            a             b
+--------------------  ------------  ------------------------------
+git.diff              none          none, then sha256 aeb303f24373
+modules.lab.sha256    aa            aa, then bb
+versions.keras        3.15.1        3.15.1, then 3.15.2
+devices               CPU:0         CPU:0, then CPU:0 CPU:1
+data_set.fingerprint  ffffffffffff  ffffffffffff, then 0123
+
+result""",
+    )
+
   def test_equal_configurations(self):
     runs = [self.run_directory(name, 't.x = 1\n') for name in 'abc']
     self.assertStartsWith(
@@ -63,15 +100,25 @@ seconds           —          —
   def test_wrong_input(self):
     a = self.run_directory('a', 't.x = 1\n')
     b = self.run_directory('b', 't.x = 1\n', '{')
+    d = self.run_directory('d', 't.x = 1\n', starts=3)
     self.write('c/other', '')
     for runs, message in (
       ((a,), 'compare takes two or more run directories. Received: a.'),
       ((a, 'bb'), r'No such file: bb\. Did you mean b\?'),
-      ((a, b), r'b/result.json:1 must be JSON: Expecting .*'),
+      (
+        (a, b),
+        r'.*/b/result.json must be as a run has written it. Received: '
+        r'Expecting property name enclosed in double quotes in line 1\. .*',
+      ),
+      (
+        (a, d),
+        r'.*/d/provenance.json must be as a run has written it. Received: no '
+        r'list of starts\. .*',
+      ),
       (
         (a, 'c'),
-        r'c must be the directory of a run. Received: one in which config.gin '
-        r'cannot be read \(No such file or directory\).',
+        r'.*/c must be the directory of a run. Received: one in which '
+        r'config.gin cannot be read \(No such file or directory\).',
       ),
     ):
       with self.assertRaisesRegex(config_case.InputError, f'^{message}$'):

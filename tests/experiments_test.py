@@ -58,7 +58,9 @@ class ExperimentsTest(parameterized.TestCase):
     directory = pathlib.Path(self.create_tempdir().full_path)
     with mock.patch.object(source, 'prepare', lambda *_, **__: 'none'):
       with mock.patch.object(source, 'read', read):
-        result = trainer.train(experiment, directory, may_build=False)
+        result = trainer.train(
+          experiment, directory, may_build=False, describe=lambda step: None
+        )
     self.assertEqual(result['step'], 1)
     self.assertEqual(result['validation']['count'], experiment.batch_size)
     self.assertTrue(np.isfinite(result['validation']['loss']))
@@ -77,7 +79,7 @@ class ExperimentsTest(parameterized.TestCase):
     self.assertNotEmpty(files)
     for path in files:
       configuration = loading.load([str(path)], [], root='sweep')
-      configuration.build().check(configuration.where)
+      configuration.build().check(configuration.place)
 
   def test_headers_say_what_to_expect(self):
     for path in FILES:

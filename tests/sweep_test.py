@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import datetime
 import io
 import json
 import os
@@ -199,11 +200,11 @@ class SampledTest(SweepCase):
   def test_hopeless_trials_are_pruned(self):
     self.sweep(
       """
+include 'pruners/median.gin'
 sweep.parameters = {
   'train.behaviour': ['train', 'diverge'], 'train.width': [1, 2]
 }
 sweep.seeds = [0, 1]
-sweep.pruner = @optuna.pruners.MedianPruner()
 optuna.pruners.MedianPruner.n_startup_trials = 1
 """
     )
@@ -275,7 +276,7 @@ sweep.directory.""",
     )
 
   def test_one_sweep_in_a_directory(self):
-    with run_directory.locked(self.swept):
+    with run_directory.locked(str(self.swept), datetime.datetime.now()):
       (self.swept / 'config.gin').touch()
       self.assert_refused(
         '',
@@ -339,17 +340,20 @@ sweep.parameters = {
       'Did you mean RATE?',
       'Unknown parameter train.wdith at changes.gin:3. '
       'Did you mean train.width?',
-      'width must be a positive integer. Received: width=0 at changes.gin:4.',
+      'train.width must be a positive integer. '
+      'Received: train.width=0 at changes.gin:4.',
       'train.width = wide at changes.gin:4: a string needs quotes: '
       '"train.width = \'wide\'".',
-      'rate must be a positive number. Received: rate=-1 at changes.gin:4 '
+      'train.rate must be a positive number. '
+      'Received: train.rate=-1 at changes.gin:4 '
       '(RATE).',
     )
 
   def test_ends_of_ranges(self):
     self.assert_refused(
       _SAMPLED.replace('r.low = 2', 'r.low = 0'),
-      'width must be a positive integer. Received: width=0 at changes.gin:5.',
+      'train.width must be a positive integer. '
+      'Received: train.width=0 at changes.gin:5.',
     )
 
   def test_what_is_swept_twice(self):
@@ -383,8 +387,8 @@ sweep.parameters = {
       ),
       (
         "sweep.metric = 'accuracy'",
-        "metric must be one of 'top1', 'top5', 'loss', 'average_top1', "
-        "'average_top5', 'average_loss'. Received: metric='accuracy' at "
+        "sweep.metric must be one of 'top1', 'top5', 'loss', 'average_top1', "
+        "'average_top5', 'average_loss'. Received: sweep.metric='accuracy' at "
         'changes.gin:2.',
       ),
     ):

@@ -86,6 +86,9 @@ class WholeRunTest(absltest.TestCase):
     self.assertIn('--gin_file=gin/quickstart.gin', start['command_line'])
     self.assertEqual(start['seed'], 0)
     self.assertIn('tensorflow', start['versions'])
+    data_set = pathlib.Path(start['data_set']['directory'])
+    metadata = json.loads((data_set / 'metadata.json').read_text())
+    self.assertEqual(start['data_set']['fingerprint'], metadata['fingerprint'])
 
   def test_its_config_alone_repeats_it(self):
     again = _run(
@@ -110,8 +113,10 @@ class WholeRunTest(absltest.TestCase):
       {'split': 'validation', 'step': 6, **result['validation']},
     )
 
-  def test_resuming_a_finished_run_says_the_same(self):
-    resumed = _run(self.directory, 'tinygin.train', f'--resume={self.run_dir}')
+  def test_resuming_a_finished_run_by_its_command_says_the_same(self):
+    resumed = _run(
+      self.directory, 'tinygin.train', *SMALL, f'--resume={self.run_dir}'
+    )
     self.assertEqual(resumed.returncode, 0, resumed.stderr)
     start = self.finished.stdout.index('Validation top-1')
     self.assertEndsWith(resumed.stdout, self.finished.stdout[start:])
@@ -125,6 +130,24 @@ class WholeRunTest(absltest.TestCase):
     self.assertEqual(other.returncode, 2)
     self.assertRegex(other.stderr, r'train\.seed +0 +7')
 
+  def test_resuming_takes_neither_another_config_nor_another_place(self):
+    resume = ('tinygin.train', f'--resume={self.run_dir}')
+    other = _run(self.directory, *resume, '--gin_file=gin/quickstart.gin')
+    self.assertEqual(other.returncode, 2)
+    self.assertStartsWith(
+      other.stderr,
+      f'The run in {self.run_dir} was started with another configuration:\n',
+    )
+    place = _run(self.directory, *resume, "--gin_bindings=RUN_DIR = 'third'")
+    self.assertEqual(
+      (place.returncode, place.stderr),
+      (
+        2,
+        f'A resumed run stays in its directory, {self.run_dir}. Received: '
+        'another train.run_dir, by --gin_bindings[0]. Leave that out.\n',
+      ),
+    )
+
   def test_a_longer_run_goes_on_when_that_is_allowed(self):
     longer = self.directory / 'runs' / 'longer'
     shutil.copytree(self.run_dir, longer)
@@ -136,7 +159,12 @@ class WholeRunTest(absltest.TestCase):
     self.assertEqual(allowed.returncode, 0, allowed.stderr)
     result = json.loads((longer / 'result.json').read_text())
     self.assertEqual(result['step'], 9)
-    self.assertIn('EPOCHS = 3', (longer / 'config.gin').read_text())
+    config = (longer / 'config.gin').read_text()
+    self.assertIn('EPOCHS = 3', config)
+    self.assertIn('since step 6', config)
+    self.assertRegex(config, r'# train\.epochs +2 +3\n')
+    provenance = json.loads((longer / 'provenance.json').read_text())
+    self.assertEqual([each['step'] for each in provenance['starts']], [0, 6])
 
   def test_a_dry_run_keeps_nothing(self):
     before = sorted(self.directory.iterdir())

@@ -1,11 +1,12 @@
-"""Compares runs: what they were configured with, what came out.
+"""Compares runs: what they were configured with, what ran, what came out.
 
 bazel run //tinygin:compare -- --picture=curves.png runs/a runs/b
 """
 
-import json
-import os
+import hashlib
+import pathlib
 import statistics
+from collections.abc import Iterator
 from typing import Any
 
 import tabulate
@@ -15,6 +16,7 @@ from tinygin.config import differences
 from tinygin.config import entry_point
 from tinygin.config import errors
 from tinygin.config import paths
+from tinygin.training import run_directory
 
 _RESULTS = (
   ('status', 'status'),
@@ -27,6 +29,17 @@ _RESULTS = (
   ('images/s', 'images_per_second'),
   ('seconds', 'seconds'),
 )
+# What of a start can make a difference to what comes out.
+_PROVENANCE = (
+  'git.commit',
+  'git.diff',
+  'modules',
+  'python',
+  'versions',
+  'devices',
+  'intra_op_threads',
+  'data_set.fingerprint',
+)
 
 # What may differ in runs whose results are averaged.
 _REPEATED = ('train.seed', 'train.run_dir')
@@ -37,22 +50,29 @@ _PICTURE = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> None:
-  """Prints tables of differing parameters, results, and means over seeds."""
+  """Prints what differs in the runs, results, and means over seeds."""
   runs = argv[1:]
   if len(runs) < 2:
     raise errors.InputError(
       'compare takes two or more run directories. '
       f'Received: {" ".join(runs) or "none"}.'
     )
-  directories = [paths.find(run) for run in runs]
-  configurations = [_read(each, 'config.gin') for each in directories]
+  directories = [pathlib.Path(paths.find(run)) for run in runs]
+  configurations = [run_directory.read_config(each) for each in directories]
+  origins = [_origins(run_directory.starts(each)) for each in directories]
+  results = [
+    run_directory.read_json(each / run_directory.RESULT)
+    or {'status': 'unfinished'}
+    for each in directories
+  ]
   rows = differences.differences(*configurations)
   if rows:
-    print(differences.table(rows, runs))
+    print(differences.table(rows, ['parameter', *runs]))
   else:
     print('The configurations are equal.')
   print()
-  results = [_result(each) for each in directories]
+  if rows := differences.differing(origins):
+    print(differences.table(rows, ['provenance', *runs]), end='\n\n')
   print(_results(results, runs))
   groups = _groups(configurations, runs)
   if len(groups) < len(runs):
@@ -68,50 +88,46 @@ def main(argv: list[str]) -> None:
     )
 
 
-def _read(directory: str, name: str) -> str:
-  path = os.path.join(directory, name)
-  try:
-    with open(path, encoding='utf-8') as file:
-      return file.read()
-  except (OSError, UnicodeError) as error:
-    reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
-    raise errors.InputError(
-      f'{paths.display(directory)} must be the directory of a run. '
-      f'Received: one in which {name} cannot be read ({reason}).'
-    ) from error
+def _origins(starts: list[dict[str, Any]]) -> dict[str, str]:
+  """Returns what ran, from each start of a run on, by name."""
+  found: dict[str, dict[str, None]] = {}
+  for start in starts:
+    for path in _PROVENANCE:
+      for name, value in _leaves(path, _lookup(start, path)):
+        found.setdefault(name, {})[value] = None
+  return {name: ', then '.join(values) for name, values in found.items()}
 
 
-def _result(directory: str) -> dict[str, Any]:
-  if not os.path.exists(os.path.join(directory, 'result.json')):
-    return {'status': 'unfinished'}
-  text = _read(directory, 'result.json')
-  try:
-    result = json.loads(text)
-  except json.JSONDecodeError as error:
-    raise errors.InputError(
-      f'{paths.display(directory)}/result.json:{error.lineno} must be JSON: '
-      f'{error.msg}.'
-    ) from error
-  return result
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
+  """Yields what stands in a value, long texts by their SHA-256."""
+  if isinstance(value, dict):
+    for key, each in value.items():
+      if key not in ('file', 'text'):  # Of a module, `sha256` says it all.
+        yield from _leaves(f'{name}.{key}', each)
+  elif isinstance(value, list):
+    yield name, ' '.join(map(str, value))
+  elif name == 'git.diff' and value:
+    yield name, f'sha256 {hashlib.sha256(str(value).encode()).hexdigest()[:12]}'
+  elif value is not None:
+    yield name, str(value)[:12] or 'none'
 
 
 def _results(results: list[dict[str, Any]], runs: list[str]) -> str:
   rows = [
-    (title, *(_lookup(each, path) for each in results))
+    (title, *(_shown(_lookup(each, path)) for each in results))
     for title, path in _RESULTS
   ]
   return tabulate.tabulate(rows, ['result', *runs], disable_numparse=True)
 
 
-def _value(result: dict[str, Any], path: str) -> Any:
-  value: Any = result
+def _lookup(record: dict[str, Any], path: str) -> Any:
+  value: Any = record
   for part in path.split('.'):
     value = value.get(part) if isinstance(value, dict) else None
   return value
 
 
-def _lookup(result: dict[str, Any], path: str) -> str:
-  value = _value(result, path)
+def _shown(value: Any) -> str:
   if isinstance(value, float):
     return f'{value:.4g}'
   return differences.ABSENT if value is None else str(value)
@@ -146,7 +162,7 @@ def _means(groups: dict[str, list[int]], results: list[dict[str, Any]]) -> str:
   """Returns a table of means ± deviations (of a sample) over the seeds."""
 
   def mean(members: list[int], path: str) -> str:
-    values = [_value(results[index], path) for index in members]
+    values = [_lookup(results[index], path) for index in members]
     known = [each for each in values if each is not None]
     if not known:
       return differences.ABSENT
@@ -164,7 +180,7 @@ def _means(groups: dict[str, list[int]], results: list[dict[str, Any]]) -> str:
   )
 
 
-def _draw(groups: dict[str, list[str]], picture: str) -> None:
+def _draw(groups: dict[str, list[pathlib.Path]], picture: str) -> None:
   from tinygin.reporting import curves  # With matplotlib, which is slow.
 
   path = paths.resolve(picture)

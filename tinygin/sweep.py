@@ -5,6 +5,8 @@
 The same command goes on with a sweep that was stopped.
 """
 
+import datetime
+
 from absl import flags
 
 from tinygin.config import entry_point
@@ -28,7 +30,7 @@ def main(argv: list[str]) -> int:
   configuration = entry_point.load_from_flags('sweep')
   sweep = configuration.build()
   with native_output.hidden():  # The base experiment imports TensorFlow.
-    sweep.check(configuration.where)
+    sweep.check(configuration.place)
     texts = {'configuration': configuration.text(), 'experiment': sweep.base()}
   from optuna.trial import TrialState
 
@@ -37,7 +39,10 @@ def main(argv: list[str]) -> int:
   from tinygin.sweeps import studies
 
   with run_directory.locked(
-    paths.resolve(sweep.directory), 'sweep', 'sweep.directory'
+    paths.resolve(sweep.directory),
+    datetime.datetime.now(),
+    'sweep',
+    'sweep.directory',
   ) as path:
     study = studies.open_study(sweep, path, texts)
     (path / run_directory.CONFIG).write_text(texts['configuration'])

@@ -53,6 +53,12 @@ def main(argv: list[str]) -> int:
     flags.FLAGS.gin_file = [f'{resumed}/{run_directory.CONFIG}']
   with native_output.hidden():
     configuration = entry_point.load_from_flags('train')
+    place = configuration.place('run_dir')
+    if resumed and place.is_flag:
+      raise errors.InputError(
+        f'A resumed run stays in its directory, {resumed}. Received: another '
+        f'train.run_dir, by {place}. Leave that out.'
+      )
     experiment = configuration.build()
     # TensorFlow, which takes seconds, only once the configuration stands.
     from tinygin.models import summary
@@ -62,11 +68,16 @@ def main(argv: list[str]) -> int:
     print(summary.table(experiment.build_model()))
     return 0
   with _directory(resumed or experiment.run_dir) as directory:
-    start = _start(experiment.seed, experiment.dataset.directory)
-    run_directory.describe(
-      directory, configuration, start, _ALLOW_CHANGES.value
+    run_directory.check_continuation(
+      directory, configuration, _ALLOW_CHANGES.value
     )
-    result = trainer.train(experiment, directory, may_build=not _DRY.value)
+
+    def describe(step: int) -> None:
+      start = _start(experiment.seed, experiment.dataset.directory)
+      run_directory.describe(directory, configuration, step, start)
+
+    may_build = not _DRY.value
+    result = trainer.train(experiment, directory, may_build, describe)
   print(_closing(result, directory, kept=not _DRY.value))
   return 0
 
@@ -99,7 +110,7 @@ def _start(seed: int, data_directory: str) -> dict[str, Any]:
 
   return {
     'seed': seed,
-    'data_set': data_directory,
+    'data_set': provenance.data_set(data_directory),
     **provenance.describe(
       pathlib.Path(
         os.environ.get('BUILD_WORKSPACE_DIRECTORY') or paths.project_root()
@@ -115,10 +126,8 @@ def _directory(pattern: str) -> Iterator[pathlib.Path]:
     with tempfile.TemporaryDirectory() as directory:
       yield pathlib.Path(directory)
     return
-  now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
-  with run_directory.locked(
-    paths.resolve(pattern.replace('{time}', now))
-  ) as path:
+  now = datetime.datetime.now()
+  with run_directory.locked(paths.resolve(pattern), now) as path:
     yield path
 
 

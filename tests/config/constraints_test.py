@@ -50,7 +50,7 @@ class DescribeTest(parameterized.TestCase):
     (tuple[int, str], '(an integer, a string)'),
     (Sequence[str], 'a sequence of strings'),
     (list, 'a sequence of values'),
-    (dict[str, int], 'a dictionary'),
+    (dict[str, int], 'a dictionary from strings to integers'),
     (Callable[..., Any], 'a reference, as @name'),
     (Callable[[int], ValueError], 'a reference to a ValueError, as @name'),
     (list[Callable[..., Any]], 'a sequence of references, as @name'),

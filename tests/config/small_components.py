@@ -36,7 +36,7 @@ class Momentum:
 class LayerBase:
   """What networks of other libraries are derived from."""
 
-  def __init__(self, trainable=True, dtype=None, **kwargs):
+  def __init__(self, trainable: bool | None = None, dtype=None, **kwargs):
     if kwargs:
       raise ValueError(f'Unrecognized arguments: {kwargs}')
     self.trainable = trainable
@@ -68,6 +68,12 @@ class Network:
 @gin.register
 def text(value: str) -> str:
   """Returns a text."""
+  return value
+
+
+@gin.register
+def default(value: int = 3) -> int:
+  """Has a default in code."""
   return value
 
 

@@ -75,6 +75,7 @@ def _train(directory, cut, number):
       ),
       directory,
       may_build=False,
+      describe=lambda step: None,
     )
   return passed
 

@@ -59,13 +59,16 @@ class TrainerTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
     self.enter_context(small_experiment.patched())
+    self.steps = []
 
   def _directory(self):
     return pathlib.Path(self.create_tempdir().full_path)
 
   def _train(self, strategy, directory, **changes):
     experiment = small_experiment.make(strategy, **changes)
-    return trainer.train(experiment, directory, may_build=False)
+    return trainer.train(
+      experiment, directory, may_build=False, describe=self.steps.append
+    )
 
   def _interrupted(self, directory, after_loops, number, **changes):
     """Trains, and sends itself a signal after some calls of the loop."""
@@ -148,6 +151,7 @@ class TrainerTest(absltest.TestCase):
     ]
     self.assertEqual(exits, [143, 130])
     self._train(ONE, stopped, **stateful)
+    self.assertEqual(self.steps, [0, 0, 4, 14])
     rates = {line.get('learning_rate') for line in _lines(whole)} - {None}
     self.assertGreater(len(rates), 1)
     self.assertTrue(
@@ -270,6 +274,19 @@ class TrainerTest(absltest.TestCase):
       'train.batch_size must be a multiple of 2, for 2 replicas. Received: 7.',
     )
 
+  def test_what_is_done_is_not_undone_by_a_shorter_run(self):
+    directory = self._directory()
+    self._train(ONE, directory)
+    self.steps.clear()
+    with self.assertRaises(errors.InputError) as caught:
+      self._train(ONE, directory, epochs=1)
+    self.assertEqual(
+      str(caught.exception),
+      'train.epochs must reach step 23, up to which this run has come already '
+      '(2.044 epochs). Received: 1, which ends at step 12.',
+    )
+    self.assertEmpty(self.steps)
+
   def test_the_network_must_fit_the_classes(self):
     layers = small_experiment.keras.layers
     experiment = small_experiment.make(
@@ -283,7 +300,9 @@ class TrainerTest(absltest.TestCase):
       ),
     )
     with self.assertRaises(errors.InputError) as caught:
-      trainer.train(experiment, self._directory(), may_build=False)
+      trainer.train(
+        experiment, self._directory(), may_build=False, describe=self.fail
+      )
     self.assertEqual(
       str(caught.exception),
       'The network must have an output for each class of the data set. '

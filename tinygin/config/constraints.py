@@ -13,6 +13,7 @@ by `enforce`, the check of direct calls:
 import dataclasses
 import functools
 import inspect
+import math
 import numbers
 import operator
 import types
@@ -140,12 +141,11 @@ class Supplies:
 
   `Annotated[Callable[..., Optimizer], Supplies('learning_rate')]` takes
   `@keras.optimizers.Adam`, and calls it with `learning_rate=`: a configuration
-  need not, and may not, bind it. `positional` counts what is given by position.
+  need not, and may not, bind it.
   """
 
-  def __init__(self, *names: str, positional: int = 0):
+  def __init__(self, *names: str):
     self.names = names
-    self.positional = positional
 
 
 class _Continuable:
@@ -210,7 +210,8 @@ def is_nominal(base: Any) -> bool:
 def matches(value: Any, annotation: Any) -> bool:
   """Whether a value fits an annotation: type, range, choice, length.
 
-  An int is accepted as a float, a list as a tuple; a bool is no int. A value
+  An int is accepted as a float, a list as a tuple; a bool is no int, infinity
+  no number. A value
   with a method `fits(type)` (a reference to a component) judges itself.
   """
   return any(_fits(value, *member) for member in members(annotation))
@@ -219,8 +220,9 @@ def matches(value: Any, annotation: Any) -> bool:
 def _fits(value: Any, base: Any, metadata: tuple[Any, ...]) -> bool:
   if hasattr(value, 'fits'):
     return value.fits(base)
+  absent = value is None and base in (None, type(None))
   return _has_type(value, base) and (
-    value is None or all(each.accepts(value) for each in _constraints(metadata))
+    absent or all(each.accepts(value) for each in _constraints(metadata))
   )
 
 
@@ -246,7 +248,11 @@ def _has_type(value: Any, base: Any) -> bool:
     )
   if origin in (int, float):
     kind = numbers.Integral if origin is int else numbers.Real
-    return isinstance(value, kind) and not isinstance(value, bool)
+    return (
+      isinstance(value, kind)
+      and not isinstance(value, bool)
+      and math.isfinite(value)
+    )
   if origin is abc.Callable:
     return callable(value)
   return not is_nominal(origin) or isinstance(value, origin)
@@ -254,7 +260,11 @@ def _has_type(value: Any, base: Any) -> bool:
 
 def describe(annotation: Any, plural: bool = False) -> str:
   """Says in words what a parameter may be: `1 to 3 positive integers`."""
-  return ' or '.join(_phrase(*each, plural) for each in members(annotation))
+  *others, last = (_phrase(*each, plural) for each in members(annotation))
+  if not others:
+    return last
+  comma = ',' if ', as @' in others[-1] else ''
+  return f'{", ".join(others)}{comma} or {last}'
 
 
 def _phrase(base: Any, metadata: tuple[Any, ...], plural: bool) -> str:
@@ -268,7 +278,8 @@ def _phrase(base: Any, metadata: tuple[Any, ...], plural: bool) -> str:
   if origin in _SEQUENCES:
     return _sequence_phrase(base, constraints)
   if origin in _MAPPINGS:
-    return 'a dictionary'
+    contents = [describe(each, plural=True) for each in arguments]
+    return f'a dictionary from {" to ".join(contents)}'.removesuffix(' from ')
   noun = _noun(origin, arguments, plural)
   if len(constraints) == 1:
     one = constraints[0]

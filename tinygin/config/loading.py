@@ -48,6 +48,11 @@ def load(
   Raises:
     InputError: Something is wrong; the message has one line for each fault.
   """
+  if not gin_files and not any('import' in each for each in gin_bindings):
+    raise errors.InputError(
+      'No configuration is given. Start, for example, with '
+      '--gin_file=gin/quickstart.gin'
+    )
   document = statements.read(gin_files, gin_bindings, short_flags, search_paths)
   _raise_if([*document.faults, *checking.circular_macros(document)])
   flags = [flag for flag, _ in short_flags]
@@ -57,10 +62,7 @@ def load(
   unclear += checking.unknown_components(document, registry)
   start = registry.find(root)
   if start is None:
-    hint = '' if gin_files else ' Give a configuration: --gin_file=FILE.'
-    unclear.append(
-      f'No import line brings {root}, which this program runs.{hint}'
-    )
+    unclear.append(f'No import line brings {root}, which this program runs.')
     _raise_if(unclear)
   program = resolution.Program(document, registry)
   program.follow('', start)
@@ -94,11 +96,6 @@ class Configuration:
     """Returns one self-contained gin file that replays the run."""
     return printing.config_text(self._document, self._program)
 
-  def where(self, parameter: str) -> str:
-    """Returns where a parameter of the root is bound."""
-    root = self._program.nodes['', self._root.selector]
-    return root.arguments[parameter].where
-
   def explained(self) -> str:
     """Returns every parameter with its value and where that came from."""
     return printing.explained(self._program)
@@ -113,26 +110,34 @@ class Configuration:
     All but those that are declared `constraints.CONTINUABLE`, and those of
     components that are reached only through such.
     """
-    names: set[str] = set()
-    seen: set[int] = set()
-    ahead = [self._program.nodes['', self._root.selector]]
-    while ahead:
-      node = ahead.pop()
-      seen.add(id(node))
-      kept = {
+
+    def kept(node: resolution.Node) -> set[str]:
+      return {
         name
         for name, each in node.component.parameters.items()
         if not constraints.is_continuable(each.annotation)
       }
-      for scope in resolution.prefixes(node.scope):
-        prefix = f'{scope}/{node.component.name}'.removeprefix('/')
-        names |= {f'{prefix}.{name}' for name in kept}
-      for reached in self._program.nodes.values():
-        if id(reached) not in seen and any(
-          use.user is node and use.parameter in kept for use in reached.uses
-        ):
-          ahead.append(reached)
-    return names
+
+    def following(node: resolution.Node) -> list[resolution.Node]:
+      return [
+        reached
+        for reached in self._program.nodes.values()
+        for use in reached.uses
+        if use.user is node and use.parameter in kept(node)
+      ]
+
+    root = self._program.nodes['', self._root.selector]
+    return {
+      f'{scope}/{node.component.name}.{name}'.removeprefix('/')
+      for node in resolution.reachable([root], following)
+      for scope in resolution.prefixes(node.scope)
+      for name in kept(node)
+    }
+
+  def place(self, parameter: str) -> statements.Place:
+    """Returns where the value of a parameter of the root was set."""
+    root = self._program.nodes['', self._root.selector]
+    return root.arguments[parameter].setter.place
 
   def defaults(self) -> list[str]:
     """Returns the parameters that take a value from a default in code.

@@ -5,8 +5,11 @@ to the folder in which they typed the command.
 """
 
 import difflib
+import functools
 import os
 import re
+import sys
+import sysconfig
 
 from tinygin.config import errors
 
@@ -66,6 +69,20 @@ def missing(path: str, candidates: list[str]) -> str:
       return f'{message} Did you mean {near}?'
   folders = dict.fromkeys(os.path.dirname(each) for each in candidates)
   return f'{message} Looked in: {", ".join(folders)}.'
+
+
+@functools.cache
+def is_library(module: str) -> bool:
+  """Whether an imported module is Python's own or an installed package's."""
+  file = getattr(sys.modules.get(module), '__file__', None)
+  known = sysconfig.get_paths()
+  folders = tuple(known[each] + os.sep for each in ('stdlib', 'platstdlib'))
+  return (
+    file is None
+    or f'{os.sep}site-packages{os.sep}' in file
+    or f'{os.sep}dist-packages{os.sep}' in file
+    or file.startswith(folders)
+  )
 
 
 def display(path: str) -> str:

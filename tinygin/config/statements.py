@@ -6,6 +6,7 @@ through which a mistake would slip are closed in `_Parser`.
 """
 
 import dataclasses
+import functools
 import io
 import os
 import re
@@ -110,6 +111,15 @@ class Document:
   bindings: list[Binding] = dataclasses.field(default_factory=list)
   imports: list[Import] = dataclasses.field(default_factory=list)
   faults: list[str] = dataclasses.field(default_factory=list)
+
+  @functools.cached_property
+  def macros(self) -> dict[str, list[Binding]]:
+    """Every definition of every macro, in order."""
+    found: dict[str, list[Binding]] = {}
+    for binding in self.bindings:
+      if not binding.component:
+        found.setdefault(binding.parameter, []).append(binding)
+    return found
 
 
 def read(
@@ -299,7 +309,7 @@ class _Parser(config_parser.ConfigParser):
   def parse_statement(self) -> Any:
     statement = super().parse_statement()
     value = getattr(statement, 'value', None)
-    if value is not None and not _is_writable(value):
+    if value is not None and not is_writable(value):
       message = 'This number cannot be represented.'
       raise SyntaxError(message, statement.location)
     return statement
@@ -330,7 +340,7 @@ class _Parser(config_parser.ConfigParser):
     return key, value
 
 
-def _is_writable(value: Any) -> bool:
+def is_writable(value: Any) -> bool:
   """Whether a value's text means the value: not so 1e999, which is `inf`."""
   try:
     return parse_value(repr(value)) == value
@@ -357,6 +367,8 @@ def _syntax_fault(error: Exception, text: str, place: Place) -> str:
     name, value = unquoted['name'], unquoted['value']
     if value.lower() in _CONSTANTS:
       return f'{line} at {where}: write {_CONSTANTS[value.lower()]}.'
+    if value.lower() in ('nan', 'inf', 'infinity'):
+      return f'{line} at {where}: a number must be finite.'
     if re.fullmatch(r'[\w./~ -]+', value):
       flag = (
         f'"{name} = \'{value}\'"' if place.is_flag else f"{name} = '{value}'"

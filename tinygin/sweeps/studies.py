@@ -87,10 +87,10 @@ def _check_same(title: str, name: str, saved: str, text: str) -> None:
     if each.name not in _MAY_CHANGE
   ]
   if rows:
+    table = differences.table(rows, ['parameter', 'saved', 'now'])
     raise errors.InputError(
-      f'The sweep {name} was started with another {title}:\n\n'
-      f'{differences.table(rows, ["saved", "now"])}\n\nGo on with it as it '
-      'was, or start another with sweep.name and sweep.directory.'
+      f'The sweep {name} was started with another {title}:\n\n{table}\n\nGo on '
+      'with it as it was, or start another with sweep.name and sweep.directory.'
     )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 import signal
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,7 +33,10 @@ from tinygin.training import steps
 
 
 def train(
-  experiment: experiments.Experiment, directory: pathlib.Path, may_build: bool
+  experiment: experiments.Experiment,
+  directory: pathlib.Path,
+  may_build: bool,
+  describe: Callable[[int], None],
 ) -> dict[str, Any]:
   """Trains until the end of the run, from wherever the directory stands.
 
@@ -40,6 +44,8 @@ def train(
     experiment: what to train.
     directory: the run's directory, locked by the caller.
     may_build: whether a missing data set is built.
+    describe: is called with the step from which the run goes on, once that is
+      known and the data set there, before anything is written.
 
   Returns:
     What `result.json` holds.
@@ -69,6 +75,8 @@ def train(
   if restored is None and experiment.init_from is not None:
     learner.initialize(experiment.init_from, experiment.init_head)
   state = State.restored(restored)
+  _check_length(timeline, state.step)
+  describe(state.step)
   saved.prune(experiment.keep_checkpoints, state.best_step)
   learner.rate_scale.assign(state.plateau.scale)
   with contextlib.closing(logs.Logs(directory, state.log_lengths)) as log:
@@ -453,6 +461,15 @@ def _check_replicas(experiment: experiments.Experiment) -> None:
         f'{"" if number == replicas else " and train.accumulation"}. '
         f'Received: {size}.'
       )
+
+
+def _check_length(timeline: durations.Timeline, step: int) -> None:
+  if step > timeline.total_steps:
+    raise errors.InputError(
+      f'train.epochs must reach step {step:,}, up to which this run has come '
+      f'already ({timeline.epoch(step):.4g} epochs). Received: '
+      f'{timeline.epochs:.4g}, which ends at step {timeline.total_steps:,}.'
+    )
 
 
 # What Keras' optimizers do wrong under a strategy, and what does it right.
