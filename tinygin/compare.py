@@ -41,6 +41,8 @@ _PROVENANCE = (
   'data_set.fingerprint',
 )
 
+# More runs have lines, not columns.
+_MOST_COLUMNS = 5
 # What may differ in runs whose results are averaged.
 _REPEATED = ('train.seed', 'train.run_dir')
 
@@ -58,6 +60,9 @@ def main(argv: list[str]) -> None:
       f'Received: {" ".join(runs) or "none"}.'
     )
   directories = [pathlib.Path(paths.find(run)) for run in runs]
+  names = [directory.name for directory in directories]
+  if len(set(names)) == len(names):
+    runs = names
   configurations = [run_directory.read_config(each) for each in directories]
   origins = [_origins(run_directory.starts(each)) for each in directories]
   results = [
@@ -67,12 +72,12 @@ def main(argv: list[str]) -> None:
   ]
   rows = differences.differences(*configurations)
   if rows:
-    print(differences.table(rows, ['parameter', *runs]))
+    print(_table('parameter', runs, rows))
   else:
     print('The configurations are equal.')
   print()
   if rows := differences.differing(origins):
-    print(differences.table(rows, ['provenance', *runs]), end='\n\n')
+    print(_table('provenance', runs, rows), end='\n\n')
   print(_results(results, runs))
   groups = _groups(configurations, runs)
   if len(groups) < len(runs):
@@ -114,10 +119,22 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _results(results: list[dict[str, Any]], runs: list[str]) -> str:
   rows = [
-    (title, *(_shown(_lookup(each, path)) for each in results))
+    differences.Difference(
+      title, tuple(_shown(_lookup(each, path)) for each in results)
+    )
     for title, path in _RESULTS
   ]
-  return tabulate.tabulate(rows, ['result', *runs], disable_numparse=True)
+  return _table('result', runs, rows)
+
+
+def _table(
+  title: str, runs: list[str], rows: list[differences.Difference]
+) -> str:
+  """Returns a table with a column, or of many runs a line, for each."""
+  lines = [(title, *runs), *((row.name, *row.values) for row in rows)]
+  if len(runs) > _MOST_COLUMNS:
+    lines = [*zip(*lines, strict=True)]
+  return tabulate.tabulate(lines[1:], lines[0], disable_numparse=True)
 
 
 def _lookup(record: dict[str, Any], path: str) -> Any:
