@@ -79,7 +79,7 @@ class ExperimentsTest(parameterized.TestCase):
     self.assertNotEmpty(files)
     for path in files:
       configuration = loading.load([str(path)], [], root='sweep')
-      configuration.build().check(configuration.where)
+      configuration.build().check(configuration.place)
 
   def test_headers_say_what_to_expect(self):
     for path in FILES:

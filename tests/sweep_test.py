@@ -200,11 +200,11 @@ class SampledTest(SweepCase):
   def test_hopeless_trials_are_pruned(self):
     self.sweep(
       """
+include 'pruners/median.gin'
 sweep.parameters = {
   'train.behaviour': ['train', 'diverge'], 'train.width': [1, 2]
 }
 sweep.seeds = [0, 1]
-sweep.pruner = @optuna.pruners.MedianPruner()
 optuna.pruners.MedianPruner.n_startup_trials = 1
 """
     )
@@ -340,20 +340,20 @@ sweep.parameters = {
       'Did you mean RATE?',
       'Unknown parameter train.wdith at changes.gin:3. '
       'Did you mean train.width?',
-      'train.width must be a positive integer. Received: train.width=0 at '
-      'changes.gin:4.',
+      'train.width must be a positive integer. '
+      'Received: train.width=0 at changes.gin:4.',
       'train.width = wide at changes.gin:4: a string needs quotes: '
       '"train.width = \'wide\'".',
-      'train.rate must be a positive number. Received: train.rate=-1 at '
-      'changes.gin:4 '
+      'train.rate must be a positive number. '
+      'Received: train.rate=-1 at changes.gin:4 '
       '(RATE).',
     )
 
   def test_ends_of_ranges(self):
     self.assert_refused(
       _SAMPLED.replace('r.low = 2', 'r.low = 0'),
-      'train.width must be a positive integer. Received: train.width=0 at '
-      'changes.gin:5.',
+      'train.width must be a positive integer. '
+      'Received: train.width=0 at changes.gin:5.',
     )
 
   def test_what_is_swept_twice(self):

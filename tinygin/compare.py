@@ -1,14 +1,16 @@
 """Compares runs: what they were configured with, what ran, what came out.
 
-bazel run //tinygin:compare -- runs/a runs/b
+bazel run //tinygin:compare -- --picture=curves.png runs/a runs/b
 """
 
 import hashlib
 import pathlib
+import statistics
 from collections.abc import Iterator
 from typing import Any
 
 import tabulate
+from absl import flags
 
 from tinygin.config import differences
 from tinygin.config import entry_point
@@ -39,9 +41,18 @@ _PROVENANCE = (
   'data_set.fingerprint',
 )
 
+# More runs have lines, not columns.
+_MOST_COLUMNS = 5
+# What may differ in runs whose results are averaged.
+_REPEATED = ('train.seed', 'train.run_dir')
+
+_PICTURE = flags.DEFINE_string(
+  'picture', None, 'Draw the curves of the runs to this file, such as a.png.'
+)
+
 
 def main(argv: list[str]) -> None:
-  """Prints what differs in the runs' parameters and origins, and results."""
+  """Prints what differs in the runs, results, and means over seeds."""
   runs = argv[1:]
   if len(runs) < 2:
     raise errors.InputError(
@@ -49,6 +60,9 @@ def main(argv: list[str]) -> None:
       f'Received: {" ".join(runs) or "none"}.'
     )
   directories = [pathlib.Path(paths.find(run)) for run in runs]
+  names = [directory.name for directory in directories]
+  if len(set(names)) == len(names):
+    runs = names
   configurations = [run_directory.read_config(each) for each in directories]
   origins = [_origins(run_directory.starts(each)) for each in directories]
   results = [
@@ -58,13 +72,25 @@ def main(argv: list[str]) -> None:
   ]
   rows = differences.differences(*configurations)
   if rows:
-    print(differences.table(rows, ['parameter', *runs]))
+    print(_table('parameter', runs, rows))
   else:
     print('The configurations are equal.')
   print()
   if rows := differences.differing(origins):
-    print(differences.table(rows, ['provenance', *runs]), end='\n\n')
+    print(_table('provenance', runs, rows), end='\n\n')
   print(_results(results, runs))
+  groups = _groups(configurations, runs)
+  if len(groups) < len(runs):
+    print()
+    print(_means(groups, results))
+  if _PICTURE.value:
+    _draw(
+      {
+        label: [directories[index] for index in members]
+        for label, members in groups.items()
+      },
+      _PICTURE.value,
+    )
 
 
 def _origins(starts: list[dict[str, Any]]) -> dict[str, str]:
@@ -93,10 +119,22 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _results(results: list[dict[str, Any]], runs: list[str]) -> str:
   rows = [
-    (title, *(_shown(_lookup(each, path)) for each in results))
+    differences.Difference(
+      title, tuple(_shown(_lookup(each, path)) for each in results)
+    )
     for title, path in _RESULTS
   ]
-  return tabulate.tabulate(rows, ['result', *runs], disable_numparse=True)
+  return _table('result', runs, rows)
+
+
+def _table(
+  title: str, runs: list[str], rows: list[differences.Difference]
+) -> str:
+  """Returns a table with a column, or of many runs a line, for each."""
+  lines = [(title, *runs), *((row.name, *row.values) for row in rows)]
+  if len(runs) > _MOST_COLUMNS:
+    lines = [*zip(*lines, strict=True)]
+  return tabulate.tabulate(lines[1:], lines[0], disable_numparse=True)
 
 
 def _lookup(record: dict[str, Any], path: str) -> Any:
@@ -110,6 +148,71 @@ def _shown(value: Any) -> str:
   if isinstance(value, float):
     return f'{value:.4g}'
   return differences.ABSENT if value is None else str(value)
+
+
+def _groups(configurations: list[str], runs: list[str]) -> dict[str, list[int]]:
+  """Returns the runs that differ in their seed only, by what tells them apart.
+
+  Of parameters that change together, as by a macro, the first is named.
+  """
+  distinct = {
+    row.values: row.name
+    for row in reversed(differences.differences(*configurations))
+    if row.name not in _REPEATED
+  }
+  groups: dict[tuple[str, ...], list[int]] = {}
+  for index in range(len(runs)):
+    key = tuple(values[index] for values in distinct)
+    groups.setdefault(key, []).append(index)
+  names = [*distinct.values()]
+  return {
+    ', '.join(
+      f'{name} = {value}'
+      for name, value in reversed([*zip(names, key, strict=True)])
+    )
+    or runs[members[0]]: members
+    for key, members in groups.items()
+  }
+
+
+def _means(groups: dict[str, list[int]], results: list[dict[str, Any]]) -> str:
+  """Returns a table of means ± deviations (of a sample) over the seeds."""
+
+  def mean(members: list[int], path: str) -> str:
+    values = [_lookup(results[index], path) for index in members]
+    known = [each for each in values if each is not None]
+    if not known:
+      return differences.ABSENT
+    spread = f' ± {statistics.stdev(known):.4f}' if len(known) > 1 else ''
+    return f'{statistics.fmean(known):.4f}{spread} (n = {len(known)})'
+
+  columns = [each for each in _RESULTS if each[1].startswith('validation.')]
+  return tabulate.tabulate(
+    [
+      (label, *(mean(members, path) for _, path in columns))
+      for label, members in groups.items()
+    ],
+    ['mean over seeds', *(title for title, _ in columns)],
+    disable_numparse=True,
+  )
+
+
+def _draw(groups: dict[str, list[pathlib.Path]], picture: str) -> None:
+  from tinygin.reporting import curves  # With matplotlib, which is slow.
+
+  path = paths.resolve(picture)
+  try:
+    drawn = curves.draw(groups, path)
+  except (OSError, ValueError) as error:
+    raise errors.InputError(
+      f'--picture must be the file of a picture, such as curves.png. Received: '
+      f'--picture={picture} ({error}).'
+    ) from error
+  if not drawn:
+    raise errors.InputError(
+      'No curves can be drawn: none of the runs has logged metrics.'
+    )
+  print(f'\nCurves  {path}')
 
 
 if __name__ == '__main__':

@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
   configuration = entry_point.load_from_flags('sweep')
   sweep = configuration.build()
   with native_output.hidden():  # The base experiment imports TensorFlow.
-    sweep.check(configuration.where)
+    sweep.check(configuration.place)
     texts = {'configuration': configuration.text(), 'experiment': sweep.base()}
   from optuna.trial import TrialState
 

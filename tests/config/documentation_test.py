@@ -13,7 +13,7 @@ from tinygin.training import durations
 def _block(start: str, name: str = 'docs/configure.md') -> str:
   """Returns the code block of the page that starts with a line."""
   page = pathlib.Path(paths.project_root(), name).read_text()
-  (block,) = re.findall(rf'```[a-z]*\n({re.escape(start)}\n.*?)```', page, re.S)
+  (block,) = re.findall(rf'```[a-z]*\n({re.escape(start)}.*?)```', page, re.S)
   return block
 
 
@@ -66,6 +66,28 @@ class FirstExampleTest(config_case.ConfigCase):
     experiment = self.load(text).build()
     self.assertEqual(experiment.epochs, 8)
     self.assertEqual(experiment.optimizer(learning_rate=0.1).momentum, 0.9)
+
+
+class SweepTest(config_case.ConfigCase):
+  def test_sweeps_of_ones_own(self):
+    for name, count in (('# my_sweep.gin', 6), ('# sampled.gin', 20)):
+      text = _block(name, 'docs/sweep.md')
+      configuration = self.load(text, root='sweep')
+      sweep = configuration.build()
+      sweep.check(configuration.place)
+      self.assertLen(sweep.points, count)
+
+  def test_a_misspelt_parameter_of_it(self):
+    text = _block('# my_sweep.gin', 'docs/sweep.md')
+    configuration = self.load(
+      {'my_sweep.gin': text.replace('RATE', 'RATES')}, root='sweep'
+    )
+    with self.assertRaises(config_case.InputError) as caught:
+      configuration.build().check(configuration.place)
+    self.assertEqual(
+      _block('my_sweep.gin:8 has', 'docs/sweep.md'),
+      f'{caught.exception}\n',
+    )
 
 
 if __name__ == '__main__':

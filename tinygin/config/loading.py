@@ -99,11 +99,6 @@ class Configuration:
     """Returns one self-contained gin file that replays the run."""
     return printing.config_text(self._document, self._program)
 
-  def where(self, parameter: str) -> str:
-    """Returns where a parameter of the root is bound."""
-    root = self._program.nodes['', self._root.selector]
-    return root.arguments[parameter].where
-
   def explained(self) -> str:
     """Returns every parameter with its value and where that came from."""
     return printing.explained(self._program)

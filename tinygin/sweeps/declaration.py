@@ -19,6 +19,7 @@ from optuna import distributions
 from tinygin.config import constraints
 from tinygin.config import errors
 from tinygin.config import loading
+from tinygin.config import statements
 
 Positive = Annotated[int, constraints.AtLeast(1)]
 # Beyond so many combinations, each value is checked once only.
@@ -162,14 +163,14 @@ class Sweep:
     lines += [f'train.seed = {seed}', f'train.run_dir = {run_dir!r}']
     return [*self.gin_bindings, '\n'.join(lines)]
 
-  def check(self, where: Callable[[str], str]) -> None:
+  def check(self, place: Callable[[str], statements.Place]) -> None:
     """Checks what trials will be configured with, as train does.
 
     Of ranges both ends are checked. Of more than 1,000 combinations each value
     is checked once.
 
     Args:
-      where: tells the place at which a field of the sweep is bound.
+      place: tells where a field of the sweep is bound.
 
     Raises:
       InputError: with each fault of any trial on a line.
@@ -181,12 +182,12 @@ class Sweep:
       except errors.InputError as error:
         faults |= dict.fromkeys(str(error).split('\n'))
     if faults:
-      named = [where('gin_bindings')] * len(self.gin_bindings)
-      named.append(where('parameters'))
+      named = [place('gin_bindings')] * len(self.gin_bindings)
+      named.append(place('parameters'))
       raise errors.InputError(
         re.sub(
           r'--gin_bindings\[(\d+)\]',
-          lambda found: named[int(found[1])],
+          lambda found: str(named[int(found[1])]),
           '\n'.join(faults),
         )
       )

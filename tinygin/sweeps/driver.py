@@ -18,7 +18,7 @@ from tinygin.sweeps import runs
 from tinygin.sweeps import studies
 from tinygin.training import signals
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 1.0
 
 
 class Stopped(errors.RunError):
@@ -152,12 +152,12 @@ class Driver:
   def _poll(self) -> None:
     for active in [*self._active]:
       for seed, run in [*active.running.items()]:
-        status = run.status()  # First: what a run writes last is read below.
+        ended = run.ended()  # First: what a run writes last is read below.
         if seed == self._sweep.seeds[0]:
           self._report(active, run)
-        if status is not None:
+        if ended:
           del active.running[seed]
-          self._ended(active, seed, run, status)
+          self._ended(active, seed, run)
       if not active.running and not active.pending:
         self._active.remove(active)
         self._tell(active)
@@ -171,37 +171,34 @@ class Driver:
         continue
       trial.report(value, step)
       # What has ended needs no pruning.
-      if trial.should_prune() and run.status() is None:
+      if trial.should_prune() and not run.ended():
         active.pruned = True
         active.give_up()
 
-  def _ended(
-    self, active: _Active, seed: int, run: runs.Run, status: int
-  ) -> None:
+  def _ended(self, active: _Active, seed: int, run: runs.Run) -> None:
     if active.pruned or active.failure:
       return
-    value = run.result(self._sweep.metric) if status == 0 else None
-    if value is not None:
-      active.values[seed] = value
-      return
-    active.failure = f'seed {seed}: ' + (
-      run.reason()
-      if status
-      else f'there is no {self._sweep.metric} in the result'
-    )
-    active.give_up()
+    try:
+      active.values[seed] = run.result(self._sweep.metric)
+    except errors.RunError as error:
+      active.failure = f'seed {seed}: {error}'
+      active.give_up()
 
   def _tell(self, active: _Active) -> None:
     trial, metric = active.trial, self._sweep.metric
     if active.pruned:
-      self._trials.prune(trial)
+      self._study.tell(trial, state=TrialState.PRUNED)
       what = 'pruned'
     elif active.failure:
-      self._trials.fail(trial, active.failure)
+      trial.set_user_attr('reason', active.failure)
+      self._study.tell(trial, state=TrialState.FAIL)
       what = f'failed, {active.failure}'
     else:
-      self._trials.complete(trial, active.values)
-      what = f'{metric} {statistics.fmean(active.values.values()):.4f}'
+      values = [active.values[seed] for seed in self._sweep.seeds]
+      trial.set_user_attr('values', values)
+      mean = statistics.fmean(values)
+      self._study.tell(trial, mean)
+      what = f'{metric} {mean:.4f}'
     bound = ', '.join(f'{key} = {each}' for key, each in trial.params.items())
     self._progress.write(
       f'trial {trial.user_attrs["point"]}: {bound}: {what}', file=sys.stderr

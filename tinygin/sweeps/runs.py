@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from tinygin.config import errors
 from tinygin.config import paths
 from tinygin.training import run_directory
 
@@ -46,32 +47,38 @@ class Run:
         close_fds=False,  # It holds the sweep's lock, too.
       )
 
-  def status(self) -> int | None:
-    """Returns the exit status, or None while the process runs."""
-    return self._process.poll()
+  def ended(self) -> bool:
+    """Whether the process has ended."""
+    return self._process.poll() is not None
 
   def stop(self) -> None:
     """Asks the process to save its state and to end."""
-    if self.status() is None:
-      self._process.send_signal(signal.SIGTERM)
+    self._process.send_signal(signal.SIGTERM)  # Nothing, where it has ended.
 
   def wait(self) -> None:
     """Waits for the end of the process."""
     self._process.wait()
 
-  def result(self, metric: str) -> float | None:
-    """Returns a validation metric at the end of the run; None without it."""
-    path = self.directory / run_directory.RESULT
-    return json.loads(path.read_text())['validation'].get(metric)
+  def result(self, metric: str) -> float:
+    """Returns a validation metric at the end of the run.
 
-  def reason(self) -> str:
-    """Says in a line how the process has failed."""
+    Raises:
+      RunError: the run has failed; the message says in a line how.
+    """
     status = self._process.returncode
+    if status == 0:
+      path = self.directory / run_directory.RESULT
+      values = json.loads(path.read_text())['validation']
+      if metric in values:
+        return values[metric]
+      raise errors.RunError(f'{metric} is not among {", ".join(values)}')
     how = (
       f'killed by {signal.Signals(-status).name}'
       if status < 0
       else f'exit status {status}'
     )
-    lines = self._log.read_text(errors='replace').strip().splitlines()
-    last = f': {lines[-1].strip()}' if lines else ''
-    return f'{how}{last} (see {paths.display(str(self._log))})'
+    lines = self._log.read_text(errors='replace').split('\n')
+    last = [f': {line.strip()}' for line in lines if line.strip()][-1:]
+    raise errors.RunError(
+      f'{how}{"".join(last)} (see {paths.display(str(self._log))})'
+    )

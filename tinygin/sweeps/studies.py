@@ -8,7 +8,6 @@ its number and on what is known, not on how often the sweep was stopped.
 
 import logging
 import pathlib
-import statistics
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -87,11 +86,10 @@ def _check_same(title: str, name: str, saved: str, text: str) -> None:
     if each.name not in _MAY_CHANGE
   ]
   if rows:
+    table = differences.table(rows, ['parameter', 'saved', 'now'])
     raise errors.InputError(
-      f'The sweep {name} was started with another {title}:\n\n'
-      f'{differences.table(rows, ["parameter", "saved", "now"])}\n\n'
-      'Go on with it as it was, or start another with sweep.name and '
-      'sweep.directory.'
+      f'The sweep {name} was started with another {title}:\n\n{table}\n\nGo on '
+      'with it as it was, or start another with sweep.name and sweep.directory.'
     )
 
 
@@ -151,20 +149,6 @@ class Trials:
       else:
         trial.suggest_float(name, domain.low, domain.high, log=domain.log)
     return trial
-
-  def complete(self, trial: optuna.Trial, values: Mapping[int, float]) -> None:
-    """Ends a trial with the metric of each seed."""
-    trial.set_user_attr('values', [values[seed] for seed in self._sweep.seeds])
-    self._study.tell(trial, statistics.fmean(values.values()))
-
-  def prune(self, trial: optuna.Trial) -> None:
-    """Ends a trial that was pruned."""
-    self._study.tell(trial, state=TrialState.PRUNED)
-
-  def fail(self, trial: optuna.Trial, reason: str) -> None:
-    """Ends a trial that failed."""
-    trial.set_user_attr('reason', reason)
-    self._study.tell(trial, state=TrialState.FAIL)
 
 
 def points(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
