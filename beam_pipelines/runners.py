@@ -5,6 +5,7 @@ Imports Beam inside functions, so that a wrong flag is told at once.
 
 import contextlib
 import difflib
+import logging
 from collections.abc import Collection
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -59,6 +60,8 @@ def options(
     return
   import dask.distributed
 
+  # Each coming and going of a worker is news to it, also those meant.
+  logging.getLogger('distributed').setLevel(logging.WARNING)
   with dask.distributed.LocalCluster(
     n_workers=dask_workers, threads_per_worker=1, dashboard_address=None
   ) as cluster:

@@ -109,7 +109,26 @@ class WholeRunTest(absltest.TestCase):
     result = json.loads((self.run_dir / 'result.json').read_text())
     self.assertEqual(
       json.loads(evaluated.stdout),
-      {'split': 'validation', 'step': 6, **result['validation']},
+      {
+        'split': 'validation',
+        'step': 6,
+        'average_flips': False,
+        'file': str(self.run_dir / 'evaluations/validation-00000006.json'),
+        **result['validation'],
+      },
+    )
+
+  def test_following_a_finished_run_ends(self):
+    followed = _run(
+      self.directory,
+      *('tinygin.evaluate', f'--run_dir={self.run_dir}', '--follow'),
+      '--split=train',
+    )
+    self.assertEqual(followed.returncode, 0, followed.stderr)
+    files = (self.run_dir / 'evaluations').glob('train-*.json')
+    self.assertEqual(
+      sorted(path.name for path in files),
+      ['train-00000003.json', 'train-00000006.json'],
     )
 
   def test_resuming_a_finished_run_says_the_same(self):
@@ -199,6 +218,15 @@ class WrongInputTest(absltest.TestCase):
   def test_a_run_that_does_not_exist(self):
     message = self._refused('tinygin.evaluate', '--run_dir=runs/none')
     self.assertIn('No such file: runs/none.', message)
+
+  def test_one_checkpoint_or_all_are_evaluated(self):
+    self.assertEqual(
+      self._refused(
+        *('tinygin.evaluate', '--run_dir=.', '--follow', '--checkpoint=best')
+      ),
+      'An evaluation takes one checkpoint, or each by --follow. Received: '
+      '--checkpoint=best and --follow.',
+    )
 
 
 if __name__ == '__main__':

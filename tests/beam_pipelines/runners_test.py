@@ -140,6 +140,7 @@ class RunnersTest(parameterized.TestCase):
   def test_dask(self):
     error = self._assert_builds_the_same('--dask_workers=2')
     self.assertNotIn('Traceback', error)
+    self.assertNotIn('scheduler.py', error)
 
   def test_workers_outside_the_project(self):
     with socket.socket() as free:
@@ -176,8 +177,9 @@ class RunnersTest(parameterized.TestCase):
   def test_killed_build_goes_on(self):
     data_dir = pathlib.Path(self.create_tempdir().full_path)
     folder = data_dir / 'tiny_imagenet/small'
+    arguments = self._command(data_dir)[3:]
     build = subprocess.run(
-      [sys.executable, '-c', DIES_AFTER_TWO_SHARDS, *self._command(data_dir)[3:]],
+      [sys.executable, '-c', DIES_AFTER_TWO_SHARDS, *arguments],
       env=ENVIRONMENT, text=True, capture_output=True,
     )  # fmt: skip
     self.assertEqual(build.returncode, -signal.SIGKILL, build.stderr)

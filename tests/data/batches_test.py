@@ -109,20 +109,21 @@ class FirstTest(absltest.TestCase):
 
 
 class EvaluationTest(parameterized.TestCase):
-  @parameterized.product(size=[1, 7, 8, 9], replicas=[1, 2])
-  def test_counts_every_example_once(self, size, replicas):
+  @parameterized.product(size=[1, 7, 8, 9], replicas=[1, 2], batch_size=[4, 3])
+  def test_holds_every_example_in_order(self, size, replicas, batch_size):
     strategy = ONE if replicas == 1 else TWO
     split = _split(size)
     dataset, steps = batches.evaluation(
-      split, strategy, batch_size=4, preprocessing=tf.identity
+      split, strategy, batch_size=batch_size, preprocessing=tf.identity
     )
     taken = [_local(strategy, batch) for batch in dataset]
     self.assertLen(taken, steps)
-    images, _, weights = (
+    images, labels = (
       np.concatenate(parts) for parts in zip(*taken, strict=True)
     )
-    np.testing.assert_array_equal(images[weights == 1], split.images)
-    self.assertEqual(weights.sum(), size)
+    np.testing.assert_array_equal(images[:size], split.images)
+    np.testing.assert_array_equal(labels[:size], split.labels)
+    self.assertLess(len(images), size + batch_size + replicas)
 
 
 if __name__ == '__main__':

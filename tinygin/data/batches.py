@@ -63,28 +63,28 @@ def evaluation(
 ) -> tuple[tf.distribute.DistributedDataset, int]:
   """Returns every example once, in order, and the number of steps that takes.
 
-  The last batch is filled up with examples of weight 0.
+  The last batch is filled up with the last example.
 
   Args:
     split: the examples.
     strategy: the replicas; each gets its contiguous part of every batch.
-    batch_size: examples in a step, over all replicas.
+    batch_size: examples in a step, over all replicas; rounded up to a multiple
+      of their number.
     preprocessing: what turns images into the network's input.
 
   Returns:
-    A distributed data set of (images, labels, weights): float32 (replica
-    batch, height, width, 3), int64 and float32 (replica batch,); and its steps.
+    A distributed data set of (images, labels): float32 (replica batch, height,
+    width, 3) and int64 (replica batch,); and its steps.
   """
-  replica_batch = batch_size // strategy.num_replicas_in_sync
+  replica_batch = -(-batch_size // strategy.num_replicas_in_sync)
+  batch_size = replica_batch * strategy.num_replicas_in_sync
   steps = -(-split.size // batch_size)
 
   def load(step: tf.Tensor, replica: tf.Tensor) -> tuple[tf.Tensor, ...]:
     first = step * batch_size + replica * replica_batch
     positions = first + tf.range(replica_batch, dtype=tf.int64)
-    indices = tf.minimum(positions, split.size - 1)
-    images, labels = split.gather(indices)
-    weights = tf.cast(positions < split.size, tf.float32)
-    return preprocessing(tf.cast(images, tf.float32)), labels, weights
+    images, labels = split.gather(tf.minimum(positions, split.size - 1))
+    return preprocessing(tf.cast(images, tf.float32)), labels
 
   return _distribute(strategy, load, 0, steps), steps
 

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ PROVENANCE = 'provenance.json'
 RESULT = 'result.json'
 CLASSES = 'classes.txt'
 CHECKPOINTS = 'checkpoints'
+EVALUATIONS = 'evaluations'
 _LOCK = 'lock'
 
 
@@ -113,7 +115,7 @@ def describe(
   if provenance.exists():
     starts = json.loads(provenance.read_text())['starts']
   if not config.exists() or allow_changes:
-    _write(config, configuration.text())
+    write(config, configuration.text().encode())
   parameters = json.loads(configuration.json())
   write_json(
     provenance, {'starts': [*starts, {**start, 'parameters': parameters}]}
@@ -122,7 +124,8 @@ def describe(
 
 def write_classes(directory: pathlib.Path, names: Sequence[str]) -> None:
   """Writes `classes.txt`: the names of the classes in order, one a line."""
-  _write(directory / CLASSES, ''.join(f'{name}\n' for name in names))
+  lines = ''.join(f'{name}\n' for name in names)
+  write(directory / CLASSES, lines.encode())
 
 
 def read_classes(directory: pathlib.Path) -> list[str]:
@@ -142,10 +145,14 @@ def read_classes(directory: pathlib.Path) -> list[str]:
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
   """Writes a JSON file whole: under another name first, then renamed."""
-  _write(path, json.dumps(value, indent=2) + '\n')
+  text = json.dumps(value, indent=2) + '\n'
+  # A row of numbers, of which matrices have many, stands on one line.
+  text = re.sub(r'\[[\d.,\s]+\]', lambda row: ' '.join(row[0].split()), text)
+  write(path, text.encode())
 
 
-def _write(path: pathlib.Path, text: str) -> None:
+def write(path: pathlib.Path, content: bytes) -> None:
+  """Writes a file whole: under another name first, then renamed."""
   temporary = path.with_name(f'.{path.name}.writing')
-  temporary.write_text(text)
+  temporary.write_bytes(content)
   temporary.rename(path)

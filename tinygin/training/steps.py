@@ -110,7 +110,7 @@ class TrainingStep:
     weights = [v.value for v in self.model.trainable_variables]
     classes = tf.argmax(labels, axis=1)
     return tape.gradient(objective, weights), metrics.sums(
-      losses, classes, logits, tf.ones_like(losses)
+      losses, classes, logits
     )
 
   def _accumulated(
@@ -134,33 +134,38 @@ class TrainingStep:
 
 
 def evaluation_loop(
-  strategy: tf.distribute.Strategy, model: keras.Model
+  strategy: tf.distribute.Strategy, model: keras.Model, average_flips: bool
 ) -> Callable[[Iterator, tf.Tensor], tf.Tensor]:
   """Returns a function that evaluates a number of batches.
 
   Args:
     strategy: the replicas.
     model: the network, built in the strategy's scope.
+    average_flips: whether the probabilities of each image and its mirror image
+      are averaged.
 
   Returns:
-    A function of an iterator over (images, labels, weights) and an int32
-    number of steps, returning the sums of `metrics.sums` over those steps. The
-    loss is the cross-entropy, whatever the run trains with.
+    A function of an iterator over (images, labels) and an int32 number of
+    steps, returning `metrics.outcomes` of all the examples, in order. The loss
+    is the cross-entropy, whatever the run trains with.
   """
 
-  def replica_step(
-    images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
-  ) -> tf.Tensor:
+  def replica_step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     logits = tf.cast(model(images, training=False), tf.float32)
+    if average_flips:
+      flipped = model(tf.reverse(images, [2]), training=False)
+      both = tf.stack([logits, tf.cast(flipped, tf.float32)])
+      # Short of a constant, which changes nothing here.
+      logits = tf.reduce_logsumexp(tf.nn.log_softmax(both), axis=0)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    return metrics.sums(losses, labels, logits, weights)
+    return metrics.outcomes(losses, labels, logits)
 
   @tf.function
   def run(iterator: Iterator, steps: tf.Tensor) -> tf.Tensor:
-    totals = tf.zeros([metrics.SUMS])
-    for _ in tf.range(steps):
-      sums = strategy.run(replica_step, next(iterator))
-      totals += strategy.reduce('SUM', sums, axis=None)
-    return totals
+    outcomes = tf.TensorArray(tf.float32, steps)
+    for step in tf.range(steps):
+      replicas = strategy.run(replica_step, next(iterator))
+      outcomes = outcomes.write(step, strategy.gather(replicas, axis=0))
+    return outcomes.concat()
 
   return run

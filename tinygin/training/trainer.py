@@ -77,7 +77,9 @@ def train(
     run = _Run(experiment, timeline, learner, directory, saved, state, log)
     run.print_overview(training_split, validation_split)
     if restored is None:
-      overview.write(log, directory, experiment, learner.model, training_split)
+      overview.write_start(
+        log, directory, experiment, learner.model, training_split
+      )
     run.loop(training_split, validation_split)
     return run.finish()
 
@@ -389,13 +391,14 @@ class _Run:
 
   def _evaluate(self, evaluate: evaluation.Evaluation) -> None:
     state = self._state
-    means = evaluate()
+    outcome = evaluate()
+    means = outcome.metrics()
     if not np.isfinite(means.loss):
       raise self._diverged('validation loss', means.loss, state.step)
     values = means.as_dict()
     if self._learner.weight_average:
       with self._learner.weight_average.applied():
-        averaged = evaluate().as_dict()
+        averaged = evaluate().metrics().as_dict()
       averaged.pop('count')
       values |= {f'average_{name}': each for name, each in averaged.items()}
     epoch = self._timeline.epoch(state.step)
@@ -410,6 +413,8 @@ class _Run:
     if state.best is None or values['top1'] > state.best['top1']:
       state.best = {'step': state.step, **values}
     self._watch(means)
+    if self._ended():
+      overview.write_end(self._logs, state.step, outcome, evaluate.split)
 
   def _watch(self, validation: metrics.Metrics) -> None:
     """Shows the outcome of an evaluation to what waits for a plateau."""
@@ -480,18 +485,13 @@ def _check_replicas(experiment: experiments.Experiment) -> None:
       f'train.jit_compile works on one replica only. Received: {replicas} '
       'replicas. Set train.jit_compile = False.'
     )
-  parts = {
-    'batch_size': replicas * experiment.accumulation,
-    'evaluation_batch_size': replicas,
-  }
-  for name, number in parts.items():
-    size = getattr(experiment, name)
-    if size % number:
-      raise errors.InputError(
-        f'train.{name} must be a multiple of {number}, for {replicas} replicas'
-        f'{"" if number == replicas else " and train.accumulation"}. '
-        f'Received: {size}.'
-      )
+  number = replicas * experiment.accumulation
+  if experiment.batch_size % number:
+    raise errors.InputError(
+      f'train.batch_size must be a multiple of {number}, for {replicas} '
+      f'replicas{"" if number == replicas else " and train.accumulation"}. '
+      f'Received: {experiment.batch_size}.'
+    )
 
 
 # What Keras' optimizers do wrong under a strategy, and what does it right.
