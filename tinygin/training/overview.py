@@ -19,8 +19,8 @@ from tinygin.training import experiment as experiments
 from tinygin.training import run_directory
 
 _ROWS, _COLUMNS = 4, 8
-# Another in each run, and no property of what is trained.
-_NO_HYPERPARAMETERS = ('train.run_dir',)
+# No properties of what is trained.
+_NO_HYPERPARAMETERS = ('train.run_dir', 'train.profile_steps')
 
 
 def write_start(

@@ -275,7 +275,8 @@ class _Run:
           evaluate_every - state.step % evaluate_every,
           self._timeline.total_steps - state.step,
         )
-        with _out_of_memory(experiment.batch_size):
+        marked = profile.marked(state.step)
+        with _out_of_memory(experiment.batch_size), marked:
           sums, finite_steps, norm = train_steps(iterator, tf.constant(count))
         self._count(count, sums.numpy(), int(finite_steps), float(norm))
         last = state.step == self._timeline.total_steps
