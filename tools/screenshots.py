@@ -24,7 +24,6 @@ _TABS = {
   'histograms': '&tagFilter=bottleneck_1_expand',
   'text': '',
   'hparams': '',
-  'profile': '',
 }
 # On some tabs what is worth seeing must be brought into sight first.
 _BEFORE = {
