@@ -250,6 +250,8 @@ class TrainerTest(absltest.TestCase):
     )
     nodes = [node.name for node in events.Graph().node]
     self.assertTrue(any('head' in name for name in nodes))
+    for name in 'confusion', 'most_confident_mistakes':
+      self.assertEqual([each.step for each in events.Tensors(name)], [23])
     weights = tf.train.load_checkpoint(
       str(directory / 'checkpoints/step-00000023/variables')
     ).get_tensor('model/small.Shead.Skernel/.ATTRIBUTES/VARIABLE_VALUE')

@@ -209,7 +209,11 @@ class Outcome:
 
 
 class Evaluation:
-  """Evaluates a network on every example of a split, each exactly once."""
+  """Evaluates a network on every example of a split, each exactly once.
+
+  Attributes:
+    split: the examples.
+  """
 
   def __init__(
     self,
@@ -229,6 +233,7 @@ class Evaluation:
     Raises:
       InputError: the split has no labels.
     """
+    self.split = split
     self._labels = split.labels.numpy()
     self._classes = len(split.class_names)
     if not np.all(self._labels >= 0):

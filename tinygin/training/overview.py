@@ -1,25 +1,29 @@
-"""What TensorBoard shows of a run before its first step."""
+"""What TensorBoard shows of a run before its first step and after its last."""
 
+import io
 import json
 import pathlib
 
 import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from tinygin.data import batches
 from tinygin.data import source
+from tinygin.reporting import confusion
 from tinygin.reporting import logs
 from tinygin.reporting import pictures
+from tinygin.training import evaluation
 from tinygin.training import experiment as experiments
 from tinygin.training import run_directory
 
 _ROWS, _COLUMNS = 4, 8
-# Another in each run, and no property of what is trained.
-_NO_HYPERPARAMETERS = ('train.run_dir',)
+# No properties of what is trained.
+_NO_HYPERPARAMETERS = ('train.run_dir', 'train.profile_steps')
 
 
-def write(
+def write_start(
   log: logs.Logs,
   directory: pathlib.Path,
   experiment: experiments.Experiment,
@@ -45,6 +49,35 @@ def write(
     log.write_hyperparameters(_hyperparameters(json.loads(provenance)))
   log.write_graph(_graph(model))
   log.write_picture('augmented_inputs', 0, _sheet(experiment, split))
+
+
+def write_end(
+  log: logs.Logs, step: int, outcome: evaluation.Outcome, split: source.Split
+) -> None:
+  """Writes the confusion matrix and the most confident mistakes.
+
+  Args:
+    log: where to.
+    step: training steps done.
+    outcome: of the last evaluation.
+    split: what was evaluated.
+  """
+  names = split.class_names
+  title = f'{split.name}, step {step:,}'
+  drawn = confusion.png(confusion.draw(outcome.confusion(), names, title))
+  with Image.open(io.BytesIO(drawn)) as picture:
+    log.write_picture('confusion', step, np.asarray(picture.convert('RGB')))
+  wrong = outcome.mistakes(_ROWS * _COLUMNS)
+  if not len(wrong):
+    return
+  captions = [
+    f'{names[outcome.labels[each]]}\n'
+    f'{outcome.probabilities[each]:.2f} {names[outcome.predictions[each]]}'
+    for each in wrong
+  ]
+  images, _ = split.gather(tf.constant(wrong))
+  sheet = pictures.grid(images.numpy(), captions, _COLUMNS)
+  log.write_picture('most_confident_mistakes', step, np.asarray(sheet))
 
 
 def _hyperparameters(provenance: dict) -> dict[str, bool | int | float | str]:

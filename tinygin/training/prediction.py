@@ -76,6 +76,4 @@ def restore_model(
     directory / run_directory.CHECKPOINTS,
     {'model': checkpoints.by_path(model.variables)},
   )
-  step = saved.find(checkpoint)
-  saved.restore(step)
-  return model, step
+  return model, saved.restore_found(checkpoint)

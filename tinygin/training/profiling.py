@@ -45,8 +45,16 @@ class Profile:
     self._running = False
 
   def distances(self, step: int) -> list[int]:
-    """Returns the numbers of steps until profiling starts and stops."""
-    return [each - step for each in self._steps if each > step]
+    """Returns the numbers of steps until something is due.
+
+    That is the start and the end of profiling, and between them each step.
+    """
+    ahead = [each - step for each in self._steps if each > step]
+    return [1, *ahead] if self._running else ahead
+
+  def marked(self, step: int) -> tf.profiler.experimental.Trace:
+    """Tells the profiler that the body is a training step."""
+    return tf.profiler.experimental.Trace('train', step_num=step, _r=1)
 
   def pass_by(self, step: int) -> None:
     """Starts or stops the profiler where that is due before a step."""

@@ -94,7 +94,9 @@ def train(
     )
     run.print_overview(training_split, validation_split)
     if restored is None:
-      overview.write(log, directory, experiment, learner.model, training_split)
+      overview.write_start(
+        log, directory, experiment, learner.model, training_split
+      )
     run.loop(training_split, validation_split)
     return run.finish()
 
@@ -284,7 +286,8 @@ class _Run:
           evaluate_every - state.step % evaluate_every,
           self._timeline.total_steps - state.step,
         )
-        with _out_of_memory(experiment.batch_size):
+        marked = profile.marked(state.step)
+        with _out_of_memory(experiment.batch_size), marked:
           sums, finite_steps, norm = train_steps(iterator, tf.constant(count))
         self._count(count, sums.numpy(), int(finite_steps), float(norm))
         last = state.step == self._timeline.total_steps
@@ -409,7 +412,8 @@ class _Run:
 
   def _evaluate(self, evaluate: evaluation.Evaluation) -> None:
     state = self._state
-    means = evaluate().metrics()
+    outcome = evaluate()
+    means = outcome.metrics()
     if not np.isfinite(means.loss):
       raise self._diverged('validation loss', means.loss, state.step)
     values = means.as_dict()
@@ -430,6 +434,8 @@ class _Run:
     if state.best is None or values['top1'] > state.best['top1']:
       state.best = {'step': state.step, **values}
     self._watch(means)
+    if self._ended():
+      overview.write_end(self._logs, state.step, outcome, evaluate.split)
 
   def _watch(self, validation: metrics.Metrics) -> None:
     """Shows the outcome of an evaluation to what waits for a plateau."""
