@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from absl.testing import absltest
 from absl.testing import parameterized
+from PIL import Image
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _PAGES = [
@@ -77,6 +78,9 @@ class DocumentationTest(parameterized.TestCase):
     (cls.folder / 'quickstart.gin').write_text("include 'gin/quickstart.gin'")
     (cls.folder / 'bazelw').write_text(_BAZELW)
     (cls.folder / 'bazelw').chmod(0o755)
+    (cls.folder / 'folder_of_images').mkdir()
+    for name in ('cat.jpg', 'folder_of_images/dog.png'):
+      Image.effect_noise((80, 60), 100).save(cls.folder / name)
     for name in ('NAME', 'OTHER_NAME'):
       cls.run_commands(
         './bazelw run //tinygin:train -- --gin_file=gin/quickstart.gin '
