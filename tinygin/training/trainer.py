@@ -270,7 +270,7 @@ class _Run:
           evaluate_every - state.step % evaluate_every,
           self._timeline.total_steps - state.step,
         )
-        with _out_of_memory(experiment.batch_size):
+        with _out_of_memory(experiment):
           sums, finite_steps = train_steps(iterator, tf.constant(count))
         self._count(count, sums.numpy(), int(finite_steps))
         last = state.step == self._timeline.total_steps
@@ -456,13 +456,19 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def _out_of_memory(batch_size: int) -> Iterator[None]:
+def _out_of_memory(experiment: experiments.Experiment) -> Iterator[None]:
   try:
     yield
   except tf.errors.ResourceExhaustedError as error:
+    replicas = experiment.strategy.num_replicas_in_sync
+    parts = experiment.accumulation
     raise errors.RunError(
-      f'The memory of the device did not suffice for train.batch_size = '
-      f'{batch_size}. A higher train.accumulation computes a batch in parts.'
+      'The memory of the device did not suffice for train.batch_size = '
+      f'{experiment.batch_size}, computed by {replicas} '
+      f'{"replica" if replicas == 1 else "replicas"} in {parts} '
+      f'{"part" if parts == 1 else "parts"} of '
+      f'{experiment.batch_size // replicas // parts} each. A smaller '
+      'train.batch_size needs less, and so does a higher train.accumulation.'
     ) from error
 
 
