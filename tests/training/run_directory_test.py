@@ -1,11 +1,13 @@
 """A run's directory: one writer, one configuration."""
 
 import datetime
+import errno
 import json
 import os
 import pathlib
 import subprocess
 import sys
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -209,6 +211,20 @@ class DescribeTest(config_case.ConfigCase):
       f'{self.directory} must be the directory of a run. Received: one in '
       'which config.gin cannot be read (it is not UTF-8 text).',
     )
+
+  def test_a_full_disk_leaves_what_was_there(self):
+    self._describe()
+    text = self._config()
+    full = OSError(errno.ENOSPC, 'No space left on device')
+    with mock.patch.object(pathlib.Path, 'write_bytes', side_effect=full):
+      with self.assertRaises(errors.RunError) as caught:
+        self._describe()
+    self.assertEqual(
+      str(caught.exception),
+      f'{self.directory}/provenance.json could not be written: No space left '
+      'on device. The checkpoints are whole; start again once there is room.',
+    )
+    self.assertEqual(self._config(), text)
 
   def test_another_configuration_is_refused(self):
     self._describe()

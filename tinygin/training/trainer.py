@@ -287,7 +287,7 @@ class _Run:
           self._timeline.total_steps - state.step,
         )
         marked = profile.marked(state.step)
-        with _out_of_memory(experiment.batch_size), marked:
+        with _out_of_memory(experiment), marked:
           sums, finite_steps, norm = train_steps(iterator, tf.constant(count))
         self._count(count, sums.numpy(), int(finite_steps), float(norm))
         last = state.step == self._timeline.total_steps
@@ -474,13 +474,19 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _out_of_memory(batch_size: int) -> Iterator[None]:
+def _out_of_memory(experiment: experiments.Experiment) -> Iterator[None]:
   try:
     yield
   except tf.errors.ResourceExhaustedError as error:
+    replicas = experiment.strategy.num_replicas_in_sync
+    parts = experiment.accumulation
     raise errors.RunError(
-      f'The memory of the device did not suffice for train.batch_size = '
-      f'{batch_size}. A higher train.accumulation computes a batch in parts.'
+      'The memory of the device did not suffice for train.batch_size = '
+      f'{experiment.batch_size}, computed by {replicas} '
+      f'{"replica" if replicas == 1 else "replicas"} in {parts} '
+      f'{"part" if parts == 1 else "parts"} of '
+      f'{experiment.batch_size // replicas // parts} each. A smaller '
+      'train.batch_size needs less, and so does a higher train.accumulation.'
     ) from error
 
 
