@@ -10,6 +10,7 @@ from tests.config import config_case
 from tinygin import train
 from tinygin.config import entry_point
 from tinygin.config import paths
+from tinygin.config import reference
 from tinygin.training import durations
 
 
@@ -78,6 +79,16 @@ class FlagsTest(absltest.TestCase):
       name for name in defined if not re.search(rf'`--{name}[=`]', table)
     ]
     self.assertEmpty(missing)
+
+
+class ReferenceTest(absltest.TestCase):
+  def test_is_up_to_date(self):
+    written = pathlib.Path(paths.project_root(), 'docs/reference.md')
+    self.assertMultiLineEqual(
+      written.read_text(),
+      reference.page(),
+      'Write it anew: bazel run //docs:write_reference',
+    )
 
 
 class FirstExampleTest(config_case.ConfigCase):
