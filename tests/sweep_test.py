@@ -4,6 +4,7 @@ import contextlib
 import csv
 import datetime
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -17,6 +18,8 @@ from tests.config import config_case
 from tinygin import sweep
 from tinygin.config import paths
 from tinygin.config.errors import InputError
+from tinygin.config.errors import RunError
+from tinygin.sweeps import declaration
 from tinygin.sweeps import driver
 from tinygin.sweeps import runs
 from tinygin.training import run_directory
@@ -274,6 +277,29 @@ train.width  1        2
 Go on with it as it was, or start another with sweep.name and \
 sweep.directory.""",
     )
+
+  def test_the_base_experiment_may_not_change_meanwhile(self):
+    base, calls = declaration.Sweep.base, itertools.count(1)
+
+    def edited_at_the_second_trial(swept):
+      if next(calls) == 4:
+        self.write('base.gin', _BASE.replace('width = 1', 'width = 2'))
+      return base(swept)
+
+    with (
+      absltest.mock.patch.object(
+        declaration.Sweep, 'base', edited_at_the_second_trial
+      ),
+      self.assertRaisesRegex(
+        RunError,
+        '^The base experiment was edited while the sweep went on. Put it '
+        'back, and start the sweep again to go on.$',
+      ),
+    ):
+      self.sweep("sweep.parameters = {'RATE': [0.1, 0.2]}")
+    self.write('base.gin', _BASE)
+    self.sweep("sweep.parameters = {'RATE': [0.1, 0.2]}")
+    self.assertEqual(self.logs(), 'Trained.\nTrained.\n')
 
   def test_one_sweep_in_a_directory(self):
     with run_directory.locked(str(self.swept), datetime.datetime.now()):

@@ -93,12 +93,17 @@ class Driver:
       RunError: the base experiment was edited meanwhile.
       Stopped: SIGINT, SIGTERM or SIGHUP arrived; the runs have saved.
     """
-    total = len(studies.points(self._study))
+    trials = studies.points(self._study)
     with (
       signals.collected(
         signal.SIGINT, signal.SIGTERM, signal.SIGHUP
       ) as received,
-      tqdm.tqdm(total=total, unit='trial', disable=None) as self._progress,
+      tqdm.tqdm(
+        total=len(trials),
+        initial=sum(each.state.is_finished() for each in trials),
+        unit=' trials',
+        disable=None,
+      ) as self._progress,
     ):
       try:
         while not received and self._fill():
