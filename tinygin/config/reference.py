@@ -131,7 +131,7 @@ def _meanings(documentation: str) -> dict[str, str]:
   return {name: ' '.join(text.split()) for name, text in entries}
 
 
-def _known(component: components.Component) -> dict[str, inspect.Parameter]:
+def _known(component: components.Component) -> dict[str, components.Parameter]:
   """Returns the parameters that can be bound."""
   return {
     name: parameter
@@ -143,32 +143,28 @@ def _known(component: components.Component) -> dict[str, inspect.Parameter]:
 def _section(
   component: components.Component, bound: dict[tuple[str, str], list[str]]
 ) -> str:
-  target = component.target
-  documentation = inspect.getdoc(target) or ''
   known = _known(component)
-  rows = []
-  for name, parameter in known.items():
-    required = parameter.default is components.EMPTY
-    rows.append(
-      (
-        f'  {name}',
-        constraints.describe(parameter.annotation),
-        'required' if required else repr(parameter.default),
-        ' '.join(bound.get((component.name, name), ())),
-      )
+  rows = [
+    (
+      f'  {name}',
+      constraints.describe(parameter.annotation),
+      'required' if parameter.is_required else repr(parameter.default),
+      ' '.join(bound.get((component.name, name), ())),
     )
+    for name, parameter in known.items()
+  ]
+  documentation = inspect.getdoc(component.target) or ''
   lines = [
     f'{component.name}({", ".join(known)})',
     f'  {documentation.partition(chr(10))[0]}',
-    f'  {target.__module__}',
-    *([''] if rows else []),
-    tabulate.tabulate(
-      rows, tablefmt='plain', disable_numparse=True, preserve_whitespace=True
-    ),
+    f'  {component.target.__module__}',
   ]
-  return (
-    '\n'.join(line.rstrip() for line in '\n'.join(lines).split('\n')) + '\n'
-  )
+  if rows:
+    table = tabulate.tabulate(
+      rows, tablefmt='plain', disable_numparse=True, preserve_whitespace=True
+    )
+    lines += ['', *table.split('\n')]
+  return ''.join(f'{line.rstrip()}\n' for line in lines)
 
 
 def _binding_files() -> dict[tuple[str, str], list[str]]:

@@ -269,11 +269,6 @@ _PARSE_ERRORS = (
 )
 
 
-def parse_value(text: str) -> Any:
-  """Parses one value; raises one of many errors where it is none."""
-  return _Parser(io.StringIO(text + '\n'), _Delegate()).parse_value()
-
-
 def _at_line(place: Place, line: int) -> Place:
   if place.is_flag:
     return place
@@ -344,7 +339,8 @@ class _Parser(config_parser.ConfigParser):
 def is_writable(value: Any) -> bool:
   """Whether a value's text means the value: not so 1e999, which is `inf`."""
   try:
-    return parse_value(repr(value)) == value
+    text = io.StringIO(f'{value!r}\n')
+    return _Parser(text, _Delegate()).parse_value() == value
   except _PARSE_ERRORS:
     return False
 
