@@ -90,6 +90,10 @@ def display(path: str) -> str:
   for folder in (working_directory(), project_root()):
     if path.startswith(folder + os.sep):
       name = os.path.relpath(path, folder)
-      if resolve(name) == path or not os.path.exists(resolve(name)):
+      found = resolve(name)
+      # A clone holds the files that the runfiles link to.
+      if not os.path.exists(found) or os.path.realpath(found) == (
+        os.path.realpath(path)
+      ):
         return name
   return path
