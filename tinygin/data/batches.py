@@ -12,6 +12,7 @@ Augmentation = Callable[
   [tf.Tensor, tf.Tensor, order.Random], tuple[tf.Tensor, tf.Tensor]
 ]
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
+Batches = tf.distribute.DistributedDataset | tf.data.Dataset
 
 
 def training(
@@ -23,7 +24,7 @@ def training(
   seed: int,
   augmentation: Sequence[Augmentation],
   preprocessing: Preprocessing,
-) -> tf.distribute.DistributedDataset:
+) -> Batches:
   """Returns an endless stream of shuffled, augmented batches.
 
   Args:
@@ -36,8 +37,9 @@ def training(
     preprocessing: what turns images into the network's input.
 
   Returns:
-    A distributed data set of (images, labels): float32 (replica batch, height,
-    width, 3) and float32 (replica batch, classes), one-hot unless mixed.
+    A data set, distributed if need be, of (images, labels): float32 (replica
+    batch, height, width, 3) and float32 (replica batch, classes), one-hot
+    unless mixed.
 
   Raises:
     InputError: an augmentation cannot work on batches of this size.
@@ -60,7 +62,7 @@ def evaluation(
   *,
   batch_size: int,
   preprocessing: Preprocessing,
-) -> tuple[tf.distribute.DistributedDataset, int]:
+) -> tuple[Batches, int]:
   """Returns every example once, in order, and the number of steps that takes.
 
   The last batch is filled up with the last example.
@@ -73,8 +75,8 @@ def evaluation(
     preprocessing: what turns images into the network's input.
 
   Returns:
-    A distributed data set of (images, labels): float32 (replica batch, height,
-    width, 3) and int64 (replica batch,); and its steps.
+    A data set, distributed if need be, of (images, labels): float32 (replica
+    batch, height, width, 3) and int64 (replica batch,); and its steps.
   """
   replica_batch = -(-batch_size // strategy.num_replicas_in_sync)
   batch_size = replica_batch * strategy.num_replicas_in_sync
@@ -134,7 +136,7 @@ def _distribute(
   load: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]],
   first_step: int,
   steps: int | None,
-) -> tf.distribute.DistributedDataset:
+) -> Batches:
   """Gives replica r of step s the batch `load(s, r)`."""
 
   def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -153,4 +155,8 @@ def _distribute(
     )
     return batches.prefetch(tf.data.AUTOTUNE)
 
+  devices = strategy.extended.worker_devices
+  if strategy.num_replicas_in_sync == 1 and 'CPU' in devices[0]:
+    # To distribute takes longer than all the rest of a small batch.
+    return pipeline(tf.distribute.InputContext())
   return strategy.distribute_datasets_from_function(pipeline)
