@@ -44,7 +44,7 @@ class Dataset:
       in `rejected.jsonl`; one more, and nothing is built.
   """
 
-  name: str
+  name: Annotated[str, constraints.IsFileName()]
   data_dir: str
   source: examples.Source
   classes: Annotated[int, constraints.AtLeast(2)]

@@ -73,6 +73,7 @@ seconds           —          —
       'data_set': {'directory': '/a/data', 'fingerprint': 'ffffffffffffffff'},
     }
     other = json.loads(json.dumps(start))
+    other |= {'step': 7, 'changes': {'t.y': ['1', '2']}}
     other['command_line'] = ['train', '--seed=2']
     other['git']['diff'] = 'a change'
     other['modules']['lab'] |= {'sha256': 'bb', 'text': 'y'}
@@ -93,6 +94,7 @@ modules.lab.sha256    aa            aa, then bb
 versions.keras        3.15.1        3.15.1, then 3.15.2
 devices               CPU:0         CPU:0, then CPU:0 CPU:1
 data_set.fingerprint  ffffffffffff  ffffffffffff, then 0123
+changed at step       —             7
 
 result""",
     )

@@ -97,6 +97,8 @@ def _origins(starts: list[dict[str, Any]]) -> dict[str, str]:
   """Returns what ran, from each start of a run on, by name."""
   found: dict[str, dict[str, None]] = {}
   for start in starts:
+    if start.get('step') and start.get('changes'):
+      found.setdefault('changed at step', {})[str(start['step'])] = None
     for path in _PROVENANCE:
       for name, value in _leaves(path, _lookup(start, path)):
         found.setdefault(name, {})[value] = None

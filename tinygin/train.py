@@ -65,7 +65,8 @@ def main(argv: list[str]) -> int:
     from tinygin.training import trainer
 
   if _SUMMARY.value:
-    print(summary.table(experiment.build_model()))
+    with configuration.explaining():
+      print(summary.table(experiment.build_model()))
     return 0
   with _directory(resumed or experiment.run_dir) as directory:
     run_directory.check_continuation(
@@ -77,7 +78,8 @@ def main(argv: list[str]) -> int:
       run_directory.describe(directory, configuration, step, start)
 
     may_build = not _DRY.value
-    result = trainer.train(experiment, directory, may_build, describe)
+    with configuration.explaining():
+      result = trainer.train(experiment, directory, may_build, describe)
   print(_closing(result, directory, kept=not _DRY.value))
   return 0
 

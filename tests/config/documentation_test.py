@@ -3,9 +3,12 @@
 import pathlib
 import re
 
+from absl import flags
 from absl.testing import absltest
 
 from tests.config import config_case
+from tinygin import train
+from tinygin.config import entry_point
 from tinygin.config import paths
 from tinygin.training import durations
 
@@ -58,6 +61,23 @@ class ReadmeTest(config_case.ConfigCase):
   def test_an_experiment_of_ones_own(self):
     experiment = self.load(_block('# mine.gin', 'README.md')).build()
     self.assertEqual((experiment.epochs, experiment.seed), (8, 0))
+
+
+class FlagsTest(absltest.TestCase):
+  def test_the_page_lists_every_flag(self):
+    page = pathlib.Path(paths.project_root(), 'docs/configure.md').read_text()
+    by_module = flags.FLAGS.flags_by_module_dict()
+    defined = [
+      flag.name
+      for module in (train, entry_point)
+      for flag in by_module[module.__name__]
+    ]
+    self.assertContainsSubset(['resume', 'levels', 'gin_file'], defined)
+    table = ''.join(re.findall(r'^\|.*\n', page, re.M))
+    missing = [
+      name for name in defined if not re.search(rf'`--{name}[=`]', table)
+    ]
+    self.assertEmpty(missing)
 
 
 class FirstExampleTest(config_case.ConfigCase):

@@ -263,7 +263,8 @@ class ProvenanceTest(config_case.ConfigCase):
         'train.rate = 0.2               '
         'x.gin:3 (LEARNING_RATE), over y.gin:3 (0.1), used at y.gin:7',
         'train.extra = @b.b32decode()   x.gin:6',
-        '# absent: scale, names, count, flag, options, label, log_every, block',
+        '# absent: scale, names, count, flag, options, label, log_every, '
+        'block, maker',
       ],
     )
     self.assertEqual(

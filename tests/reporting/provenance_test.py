@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 
+import tensorflow as tf
 from absl.testing import absltest
 
 from tinygin.reporting import provenance
@@ -65,6 +66,12 @@ class ProvenanceTest(absltest.TestCase):
     self.assertNotIn(self.module.stem, found['modules'])
     self.assertLen(found['git']['commit'], 40)
     self.assertIn('+RATE = 0.7', found['git']['diff'])
+
+  def test_generated_modules_are_left_out(self):
+    before = {*sys.modules}
+    tf.autograph.to_graph(lambda x: 2 * x)
+    (generated,) = {*sys.modules} - before
+    self.assertNotIn(generated, provenance.describe(self.root)['modules'])
 
   def test_data_set(self):
     directory = str(self.root)

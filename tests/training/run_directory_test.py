@@ -159,6 +159,7 @@ class DescribeTest(config_case.ConfigCase):
 # parameter        before    after
 # ---------------  --------  -------
 # train.log_every  2         9
+
 """
       + text,
     )

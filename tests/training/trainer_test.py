@@ -287,6 +287,17 @@ class TrainerTest(absltest.TestCase):
     )
     self.assertEmpty(self.steps)
 
+  def test_a_loss_must_not_sum_over_the_batch(self):
+    with self.assertRaises(errors.InputError) as caught:
+      self._train(
+        ONE, self._directory(), loss=lambda labels, logits: tf.ones(())
+      )
+    self.assertEqual(
+      str(caught.exception),
+      'train.loss must give a loss for each example. Received: losses of shape '
+      '() for 2 examples. Losses of Keras need reduction = None.',
+    )
+
   def test_the_network_must_fit_the_classes(self):
     layers = small_experiment.keras.layers
     experiment = small_experiment.make(

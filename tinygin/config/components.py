@@ -374,7 +374,13 @@ class Target:
     arguments = typing.get_args(annotation)
     result = self.component.result
     if self.reference.called:
-      return _is_a(result, wanted)
+      # @Model() where something is wanted that makes a Model: a call too many.
+      made = constraints.members(arguments[-1]) if arguments else []
+      is_made = isinstance(result, type) and any(
+        constraints.is_nominal(each) and issubclass(result, each)
+        for each, _ in made
+      )
+      return _is_a(result, wanted) and not (wanted is abc.Callable and is_made)
     if wanted is abc.Callable:
       return not arguments or _is_a(result, arguments[-1])
     if wanted is type:
@@ -404,6 +410,8 @@ def _is_a(result: Any, wanted: Any) -> bool:
     return False
   if wanted is abc.Callable and isinstance(result, type):
     return issubclass(result, abc.Callable)
+  if constraints.is_protocol(wanted) and isinstance(result, type):
+    return result is EMPTY or constraints.provides(result, wanted)
   if not constraints.is_nominal(wanted):
     return True
   if result is EMPTY or not isinstance(result, type):

@@ -16,6 +16,7 @@ import inspect
 import math
 import numbers
 import operator
+import re
 import types
 import typing
 from collections import abc
@@ -100,6 +101,17 @@ class OneOf:
 
   def __str__(self) -> str:
     return f'one of {", ".join(map(repr, self.choices))}'
+
+
+class IsFileName:
+  """The value names a file in a folder, on any system."""
+
+  def accepts(self, value: str) -> bool:
+    """Whether the value has only such characters as do no harm."""
+    return re.fullmatch(r'[\w-][\w.-]*', value) is not None
+
+  def __str__(self) -> str:
+    return "of letters, digits, '_', '-' and '.'"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,8 +214,25 @@ def as_declared(value: Any, annotation: Any) -> Any:
 
 def is_nominal(base: Any) -> bool:
   """Whether values of a type are instances of it: no protocol, no type var."""
-  return isinstance(base, type) and not (
-    base in _ANYTHING or getattr(base, '_is_protocol', False)
+  return (
+    isinstance(base, type) and base not in _ANYTHING and not is_protocol(base)
+  )
+
+
+def is_protocol(base: Any) -> bool:
+  """Whether a type stands for all that have its attributes and methods."""
+  return isinstance(base, type) and getattr(base, '_is_protocol', False)
+
+
+def provides(value: Any, protocol: type) -> bool:
+  """Whether a value, or a class for its instances, has what one asks for."""
+  fields = getattr(value, '__dataclass_fields__', ())
+  return all(
+    hasattr(value, name) or name in fields
+    for base in protocol.__mro__
+    if is_protocol(base)
+    for name in vars(base)
+    if name == '__call__' or name[0] != '_'
   )
 
 
@@ -255,6 +284,8 @@ def _has_type(value: Any, base: Any) -> bool:
     )
   if origin is abc.Callable:
     return callable(value)
+  if is_protocol(origin):
+    return provides(value, origin)
   return not is_nominal(origin) or isinstance(value, origin)
 
 
@@ -308,15 +339,24 @@ def _noun(origin: Any, arguments: tuple[Any, ...], plural: bool) -> str:
   if origin in _NOUNS:
     return _NOUNS[origin][plural]
   if origin is abc.Callable:
-    results = [base for base, _ in members(arguments[-1])] if arguments else []
-    kinds = [_class(each, plural) for each in results if is_nominal(each)]
-    kind = f' to {" or ".join(kinds)}' if kinds else ''
-    return f'{"references" if plural else "a reference"}{kind}, as @name'
+    return _callable_noun(arguments, plural)
   if origin is type:
     return f'{"classes" if plural else "a class"}, as @name'
-  if is_nominal(origin):
+  if is_nominal(origin) or is_protocol(origin):
     return f'{_class(origin, plural)}, as @name()'
   return 'values' if plural else 'a value'
+
+
+def _callable_noun(arguments: tuple[Any, ...], plural: bool) -> str:
+  results = [base for base, _ in members(arguments[-1])] if arguments else []
+  kinds = [_class(each, plural) for each in results if is_nominal(each)]
+  kind = ' or '.join(kinds)
+  if arguments and arguments[0] is not Ellipsis:
+    returns = f' returning {kind}' if kind else ''
+    noun = 'functions' if plural else 'a function'
+    return f'{noun}{returns}, as @function or @Class()'
+  noun = 'references' if plural else 'a reference'
+  return f'{noun}{f" to {kind}" if kind else ""}, as @name'
 
 
 def _class(base: type, plural: bool) -> str:

@@ -5,8 +5,11 @@ before TensorFlow is imported for the sake of the components; all other faults
 come together.
 """
 
+import contextlib
 import json
+import re
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
@@ -172,28 +175,41 @@ class Configuration:
         annotation = node.component.parameters[name].annotation
         value = constraints.as_declared(argument.value, annotation)
         gin.bind_parameter((scope, selector, name), _for_gin(value))
-    try:
+    with self.explaining():
       return gin.get_configurable(self._root.selector)()
-    except (TypeError, ValueError) as error:
-      raise errors.InputError(self._explain(error)) from error
 
-  def _explain(self, error: Exception) -> str:
-    """Adds to a constructor's message where the named parameters are bound."""
-    # gin appends a paragraph for each call, the innermost first.
-    message, _, calls = str(error).partition("\n  In call to configurable '")
-    message = message.split('\n  No values supplied by Gin')[0]
-    innermost = calls.partition("'")[0]
+  @contextlib.contextmanager
+  def explaining(self) -> Iterator[None]:
+    """Says of what a component refuses when it is called where that is bound.
+
+    Raises:
+      InputError: instead of a TypeError or a ValueError from a component.
+    """
+    try:
+      yield
+    except (TypeError, ValueError) as error:
+      # gin appends a paragraph for each call, the innermost first.
+      message, _, calls = str(error).partition(_CALL)
+      if not calls:
+        raise
+      message = message.split('\n  No values supplied by Gin')[0]
+      innermost = calls.partition("'")[0]
+      raise errors.InputError(self._explain(message, innermost)) from error
+
+  def _explain(self, message: str, innermost: str) -> str:
+    """Adds to a component's message where the parameters it names are bound."""
     for node in self._program.nodes.values():
-      if innermost == node.component.selector.rpartition('.')[2] or (
-        innermost == node.component.selector
-      ):
+      if f'.{node.component.selector}'.endswith(f'.{innermost}'):
         places = [
-          f'{node.name}.{name} is bound at {argument.where}'
+          f'\n  {node.name}.{name} is bound at {argument.where}.'
           for name, argument in node.arguments.items()
-          if name in message
+          if re.search(rf'\b{name}\b', message)
         ]
-        return f'{node.name}: {message}' + ''.join(f'\n  {p}.' for p in places)
-    return message
+        return f'{node.name}: {message}{"".join(places)}'
+    return f'{innermost}: {message}'
+
+
+_CALL = "\n  In call to configurable '"
 
 
 def _for_gin(value: Any) -> Any:

@@ -151,9 +151,13 @@ class Program:
         node.arguments[name] = argument
     for name, argument in node.arguments.items():
       annotation = component.parameters[name].annotation
+      # What does not fit is one fault, not also one of what it leads to.
+      fits = constraints.matches(argument.value, annotation)
       for target, wanted in _targets(argument.value, annotation):
-        use = Use(node, name, target, _supplied(target, wanted))
-        self.follow(target.scope, target.component).uses.append(use)
+        reached = self.follow(target.scope, target.component)
+        if fits:
+          use = Use(node, name, target, _supplied(target, wanted))
+          reached.uses.append(use)
     return node
 
   def _argument(

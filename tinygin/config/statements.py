@@ -21,6 +21,7 @@ from tinygin.config import errors
 from tinygin.config import paths
 
 REQUIRED = 'gin.REQUIRED'
+_MACRO = '[A-Z][A-Z0-9_]*'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,7 +285,7 @@ def _binding(parsed: config_parser.BindingStatement, place: Place) -> Any:
     return Binding(
       parsed.scope, parsed.selector, parsed.arg_name, parsed.value, place
     )
-  if not re.fullmatch('[A-Z][A-Z0-9_]*', parsed.selector):
+  if not re.fullmatch(_MACRO, parsed.selector):
     return (
       f'{parsed.selector} = {parsed.value!r} at {place} names no component. '
       'Write component.parameter, or capitals for a macro.'
@@ -363,18 +364,30 @@ def _syntax_fault(error: Exception, text: str, place: Place) -> str:
   reason, number = _reason_and_line(error, lines)
   line = lines[number - 1].strip() if number <= len(lines) else ''
   where = _at_line(place, number)
+  if included := re.fullmatch(r'include\s+([\w./-]+)', line):
+    quoted = f"include '{included[1]}'"
+    return f'{line} at {where}: a file name needs quotes: {quoted}'
   if unquoted := _UNQUOTED.match(line):
-    name, value = unquoted['name'], unquoted['value']
-    if value.lower() in _CONSTANTS:
-      return f'{line} at {where}: write {_CONSTANTS[value.lower()]}.'
-    if value.lower() in ('nan', 'inf', 'infinity'):
-      return f'{line} at {where}: a number must be finite.'
-    if re.fullmatch(r'[\w./~ -]+', value):
-      flag = (
-        f'"{name} = \'{value}\'"' if place.is_flag else f"{name} = '{value}'"
-      )
-      return f'{line} at {where}: a string needs quotes: {flag}.'
+    hint = _value_hint(unquoted['name'], unquoted['value'], place)
+    if hint:
+      return f'{line} at {where}: {hint}'
   return f'Syntax error at {where}: {reason} Received: {line}'
+
+
+def _value_hint(name: str, value: str, place: Place) -> str:
+  """Says how a bare word is written, as what it seems to be."""
+  if value.lower() in _CONSTANTS:
+    return f'write {_CONSTANTS[value.lower()]}.'
+  if value.lower() in ('nan', 'inf', 'infinity'):
+    return 'a number must be finite.'
+  if re.fullmatch(r'[\w./]+\(\)', value):
+    return f'a reference needs an @: {name} = @{value}'
+  if re.fullmatch(_MACRO, value):
+    return f'a macro needs a %: {name} = %{value}'
+  if re.fullmatch(r'[\w./~ -]+', value):
+    quote = '"' if place.is_flag else ''
+    return f"a string needs quotes: {quote}{name} = '{value}'{quote}."
+  return ''
 
 
 def _reason_and_line(error: Exception, lines: list[str]) -> tuple[str, int]:
@@ -382,7 +395,14 @@ def _reason_and_line(error: Exception, lines: list[str]) -> tuple[str, int]:
   if isinstance(error, tokenize.TokenError):
     return 'A bracket or a string is not closed.', min(error.args[1][0], last)
   if isinstance(error, SyntaxError):
-    reason = error.msg.split('\n')[0].strip()
+    reason = error.msg.split('\n')[0].partition('  Got')[0].strip()
+    if reason.startswith('Expected newline'):
+      reason = (
+        'More follows after a value. A tuple needs brackets; bindings are '
+        'separated by new lines, in flags also by semicolons.'
+      )
+    if re.search('= *[\'"]', error.text or ''):
+      reason = 'A string is not closed.'
     if reason.startswith(('malformed node', 'invalid syntax', 'unterminated')):
       reason = 'This is no value.'
     number = min(error.lineno or last, last)

@@ -93,7 +93,8 @@ def _modules(root: pathlib.Path) -> dict[str, dict[str, str]]:
   known = {root / name for name in tracked}
   found = {}
   for name, module in sorted(sys.modules.items()):
-    if paths.is_library(name):
+    # AutoGraph makes modules out of functions, under names drawn at random.
+    if paths.is_library(name) or name.startswith('__autograph_generated'):
       continue
     path = pathlib.Path(module.__file__).resolve()  # Runfiles are links.
     if path not in known and path.is_file():

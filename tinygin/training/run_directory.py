@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import shutil
-import textwrap
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -196,7 +195,8 @@ def _header(every: Sequence[Mapping[str, Any]]) -> str:
     ]
     table = differences.table(rows, ['parameter', 'before', 'after'])
     text += f'\nAt step {start["step"]}:\n\n{table}\n'
-  return textwrap.indent(text, '# ', lambda line: True).replace('# \n', '#\n')
+  lines = (f'# {line}'.rstrip() for line in text.splitlines())
+  return '\n'.join([*lines, '', ''])
 
 
 def read_config(directory: pathlib.Path) -> str:

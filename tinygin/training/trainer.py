@@ -67,6 +67,7 @@ def train(
   )
   learner = Learner.build(experiment, timeline)
   _check_classes(learner.model, training_split)
+  _check_loss(experiment.loss, len(training_split.class_names))
   saved = checkpoints.Checkpoints(
     directory / run_directory.CHECKPOINTS, learner.variables()
   )
@@ -461,6 +462,16 @@ def _check_replicas(experiment: experiments.Experiment) -> None:
         f'{"" if number == replicas else " and train.accumulation"}. '
         f'Received: {size}.'
       )
+
+
+def _check_loss(loss: steps.Loss, classes: int) -> None:
+  labels, logits = tf.one_hot([0, 1], classes), tf.zeros((2, classes))
+  shape = loss(labels, logits).shape
+  if shape != (2,):
+    raise errors.InputError(
+      'train.loss must give a loss for each example. Received: losses of shape '
+      f'{tuple(shape)} for 2 examples. Losses of Keras need reduction = None.'
+    )
 
 
 def _check_length(timeline: durations.Timeline, step: int) -> None:
