@@ -265,7 +265,11 @@ class _Run:
     )
     iterator = self._training_batches(training_split)
     self._progress.resume(time.monotonic())
-    with _signals() as received, contextlib.closing(self._profile) as profile:
+    with (
+      contextlib.closing(self._progress),
+      contextlib.closing(self._profile) as profile,
+      _signals() as received,
+    ):
       while not self._ended():
         profile.pass_by(state.step)
         count = min(
@@ -289,8 +293,8 @@ class _Run:
           self._save()  # Nothing, where the evaluation just did.
           raise Interrupted(received[0], self._directory)
         self._progress.resume(time.monotonic())
-    if state.interval != metrics.no_sums():
-      self._log()  # Early stopping ends a run between two lines.
+      if state.interval != metrics.no_sums():
+        self._log()  # Early stopping ends a run between two lines.
 
   def finish(self) -> dict[str, Any]:
     """Writes `result.json` and returns what it holds."""
