@@ -3,7 +3,10 @@
 import json
 import os
 import pathlib
+import re
+import shlex
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -17,16 +20,22 @@ SMALL = [
 ]
 
 
-def _run(directory, module, *arguments):
-  root = pathlib.Path(__file__).parent.parent
-  path = os.pathsep.join([str(root), os.environ.get('PYTHONPATH', '')])
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def _execute(directory, command):
+  path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
   return subprocess.run(
-    [sys.executable, '-m', module, *arguments],
+    command,
     cwd=directory,
     env={**os.environ, 'PYTHONPATH': path, 'BUILD_WORKING_DIRECTORY': ''},
     capture_output=True,
     text=True,
   )
+
+
+def _run(directory, module, *arguments):
+  return _execute(directory, [sys.executable, '-m', module, *arguments])
 
 
 class WholeRunTest(absltest.TestCase):
@@ -170,6 +179,33 @@ class WholeRunTest(absltest.TestCase):
     )
     self.assertEqual(dry.returncode, 0, dry.stderr)
     self.assertEqual(sorted(self.directory.iterdir()), before)
+
+
+class SeveralMachinesTest(absltest.TestCase):
+  def test_the_documented_command_runs_two_workers(self):
+    directory = pathlib.Path(self.create_tempdir().full_path)
+    page = (ROOT / 'docs/several_machines.md').read_text()
+    (script,) = re.findall(r'```shell\n(.*?)```', page, re.S)
+    for port in ('7700', '7701'):
+      with socket.create_server(('localhost', 0)) as server:
+        script = script.replace(port, str(server.getsockname()[1]))
+    small = shlex.join(SMALL[1:])
+    data = shlex.quote(SMALL[2])
+    for target, flags in (
+      ('beam_pipelines:build_dataset', data),
+      ('tinygin:train', small),
+    ):
+      old = f'./bazelw run //{target} --'
+      self.assertIn(old, script)
+      module = target.replace(':', '.')
+      script = script.replace(old, f'{sys.executable} -m {module} {flags}')
+    finished = _execute(directory, ['bash', '-c', script])
+    run_dir = directory / 'runs/two'
+    self.assertIn(f'Run directory  {run_dir}\n', finished.stdout)
+    self.assertEqual(finished.stdout.count('Run directory'), 1)
+    self.assertIn('on 2 replicas', finished.stderr)
+    result = json.loads((run_dir / 'result.json').read_text())
+    self.assertEqual((result['step'], result['status']), (6, 'completed'))
 
 
 class WrongInputTest(absltest.TestCase):

@@ -57,17 +57,25 @@ def main(argv: list[str]) -> int:
     # TensorFlow, which takes seconds, only once the configuration stands.
     from tinygin.models import summary
     from tinygin.training import trainer
+    from tinygin.training import workers
 
   if _SUMMARY.value:
     print(summary.table(experiment.build_model()))
     return 0
-  with _directory(resumed or experiment.run_dir) as directory:
-    start = _start(experiment.seed, experiment.dataset.directory)
-    run_directory.describe(
-      directory, configuration, start, _ALLOW_CHANGES.value
-    )
-    result = trainer.train(experiment, directory, may_build=not _DRY.value)
-  print(_closing(result, directory, kept=not _DRY.value))
+  spread = workers.Workers(experiment.strategy)
+  place = resumed or experiment.run_dir
+  # The first worker alone writes where it lasts.
+  keeps = not (_DRY.value or spread.number)
+  with spread.loss_noticed():
+    spread.check_same(configuration.text(), place)
+    with _directory(place, keeps) as directory:
+      start = _start(experiment.seed, experiment.dataset.directory)
+      run_directory.describe(
+        directory, configuration, start, _ALLOW_CHANGES.value
+      )
+      result = trainer.train(experiment, directory, may_build=not _DRY.value)
+  if not spread.number:
+    print(_closing(result, directory, kept=not _DRY.value))
   return 0
 
 
@@ -109,9 +117,9 @@ def _start(seed: int, data_directory: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _directory(pattern: str) -> Iterator[pathlib.Path]:
-  """Locks the directory that the run writes to; a passing one when dry."""
-  if _DRY.value:
+def _directory(pattern: str, keeps: bool) -> Iterator[pathlib.Path]:
+  """Locks the directory that the run writes to, or gives a passing one."""
+  if not keeps:
     with tempfile.TemporaryDirectory() as directory:
       yield pathlib.Path(directory)
     return

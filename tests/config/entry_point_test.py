@@ -60,6 +60,15 @@ class EntryPointTest(config_case.ConfigCase):
     self.assertEqual(status, 1)
     self.assertIn('Traceback', stderr)
 
+  def test_signals_end_it_with_one_line(self):
+    for name, status in (('SIGINT', 130), ('SIGTERM', 143)):
+      outcome = self.run_program(
+        '--gin_file=x.gin', f"--gin_bindings=train.label = '{name}'"
+      )
+      self.assertEqual(
+        outcome, (status, f'3 {name}\n', f'Stopped by {name}.\n')
+      )
+
   def test_no_configuration(self):
     outcome = self.run_program()
     message = (

@@ -1,10 +1,12 @@
 """A run's directory: one writer, one configuration."""
 
+import errno
 import json
 import os
 import pathlib
 import subprocess
 import sys
+from unittest import mock
 
 from absl.testing import absltest
 
@@ -101,6 +103,19 @@ class DescribeTest(config_case.ConfigCase):
     self.assertEqual(epochs['value'], 3)
     self.assertEqual((self.directory / 'config.gin').read_text(), text)
     self.assertNotIn('writing', ' '.join(os.listdir(self.directory)))
+
+  def test_a_full_disk_leaves_what_was_there(self):
+    text = self._describe()
+    full = OSError(errno.ENOSPC, 'No space left on device')
+    with mock.patch.object(pathlib.Path, 'write_bytes', side_effect=full):
+      with self.assertRaises(errors.RunError) as caught:
+        self._describe()
+    self.assertEqual(
+      str(caught.exception),
+      f'{self.directory}/provenance.json could not be written: No space left '
+      'on device. The checkpoints are whole; start again once there is room.',
+    )
+    self.assertEqual((self.directory / 'config.gin').read_text(), text)
 
   def test_another_configuration_is_refused(self):
     text = self._describe()

@@ -1,6 +1,7 @@
 """The training loop: it learns, resumes exactly, and reports what it did."""
 
 import functools
+import gc
 import json
 import pathlib
 import signal
@@ -10,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
+from absl.testing import parameterized
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
@@ -18,8 +20,10 @@ from tests.training import small_experiment
 from tinygin.config import errors
 from tinygin.reporting import logs
 from tinygin.training import checkpoints
+from tinygin.training import evaluation
 from tinygin.training import plateaus
 from tinygin.training import schedules
+from tinygin.training import steps
 from tinygin.training import strategies
 from tinygin.training import trainer
 
@@ -69,11 +73,21 @@ def _variables(directory):
   }
 
 
+def _live_variables():
+  """Returns the names of all variables of the process, by their identity."""
+  gc.collect()
+  return {
+    id(each): each.name.split(':')[0].removesuffix('/replica_1')
+    for each in gc.get_objects()
+    if isinstance(each, tf.Variable)
+  }
+
+
 def _sgd(learning_rate):
   return keras.optimizers.SGD(learning_rate)
 
 
-class TrainerTest(absltest.TestCase):
+class TrainerTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.enter_context(small_experiment.patched())
@@ -144,6 +158,75 @@ class TrainerTest(absltest.TestCase):
     others = [v for n, v in variables[2].items() if n.endswith('kernel')]
     for ours, theirs in zip(kernels, others, strict=True):
       self.assertFalse(np.array_equal(ours, theirs))
+
+  def test_steps_and_evaluations_are_traced_once(self):
+    functions, calls = [], []
+
+    def kept(builder):
+      def build(*arguments, **keywords):
+        functions.append(builder(*arguments, **keywords))
+        return functions[-1]
+
+      return build
+
+    step = steps.TrainingStep._replica_step
+
+    def counted(training_step, *batch):
+      calls.append(batch)
+      return step(training_step, *batch)
+
+    training_step = steps.TrainingStep
+    with (
+      mock.patch.object(training_step, 'loop', kept(training_step.loop)),
+      mock.patch.object(
+        evaluation.steps, 'evaluation_loop', kept(steps.evaluation_loop)
+      ),
+      mock.patch.object(training_step, '_replica_step', counted),
+    ):
+      # Loops of 4 steps, and of fewer before a line and at the end.
+      self._train(ONE, self._directory(), average_decay=0.9)
+    self.assertLen(functions, 2)
+    for function in functions:
+      self.assertEqual(function.experimental_get_tracing_count(), 1)
+    self.assertLen(calls, 1)
+
+  @parameterized.parameters(1, 2)
+  def test_a_checkpoint_covers_every_variable(self, replicas):
+    directory = self._directory()
+    learners = []
+    variables = trainer.Learner.variables
+
+    def kept(learner):
+      learners.append(learner)
+      return variables(learner)
+
+    before = _live_variables()
+    with mock.patch.object(trainer.Learner, 'variables', kept):
+      self._train(
+        ONE if replicas == 1 else TWO,
+        directory,
+        average_decay=0.9,
+        accumulation=2,
+        optimizer=keras.optimizers.AdamW,
+      )
+    groups = learners[0].variables()
+    covered = {
+      id(part)
+      for members in groups.values()
+      for variable in members.values()
+      for part in (variable, *getattr(variable, 'values', ()))
+    }
+    created = _live_variables().items() - before.items()
+    uncovered = {name for key, name in created if key not in covered}
+    # It follows from the state of the plateau.
+    self.assertEqual(uncovered, {'rate_scale'})
+    for group, members in groups.items():
+      self.assertNotEmpty(members)
+      folder = directory / 'checkpoints'
+      saved = checkpoints.read(folder, checkpoints.steps(folder)[-1], group)
+      for path, variable in members.items():
+        np.testing.assert_array_equal(saved.pop(path), variable.numpy(), path)
+      self.assertEmpty(saved)
 
   def test_a_run_that_was_stopped_ends_as_one_that_was_not(self):
     whole, stopped = self._directory(), self._directory()
@@ -295,6 +378,20 @@ class TrainerTest(absltest.TestCase):
     result = self._train(ONE, directory, epochs=6, keep_checkpoints=1)
     kept = checkpoints.steps(directory / 'checkpoints')
     self.assertEqual(kept, sorted({result['best']['step'], result['step']}))
+
+  def test_says_which_batch_the_memory_was_too_small_for(self):
+    exhausted = tf.errors.ResourceExhaustedError(None, None, 'OOM when …')
+    with mock.patch.object(
+      steps.TrainingStep, 'loop', lambda _: mock.Mock(side_effect=exhausted)
+    ):
+      with self.assertRaises(errors.RunError) as caught:
+        self._train(TWO, self._directory(), batch_size=16, accumulation=2)
+    self.assertEqual(
+      str(caught.exception),
+      'The memory of the device did not suffice for train.batch_size = 16, '
+      'computed by 2 replicas in 2 parts of 4 each. A smaller '
+      'train.batch_size needs less, and so does a higher train.accumulation.',
+    )
 
   def test_ends_early_when_nothing_improves(self):
     directory = self._directory()

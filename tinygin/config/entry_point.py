@@ -1,8 +1,10 @@
 """What every program does first: flags, exit statuses, one error message."""
 
 import os
+import signal
 import sys
 import traceback
+import types
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import NoReturn
@@ -145,13 +147,14 @@ def run(main: Main, arguments: str = '') -> NoReturn:
   """Parses the flags, calls `main`, exits.
 
   Exit status: what `main` returns (None: 0); 2 with one message on stderr for
-  wrong flags and for `InputError`; likewise that of a `RunError`; 1 with a
-  traceback for anything else.
+  wrong flags and for `InputError`; likewise that of a `RunError`, and 143 and
+  130 after SIGTERM and SIGINT; 1 with a traceback for anything else.
 
   Args:
     main: Takes the program's name and the arguments that are no flags.
     arguments: What such arguments are, `RUN RUN …`; nothing: there are none.
   """
+  signal.signal(signal.SIGTERM, _terminate)
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   for flag in flags.FLAGS.flags_by_module_dict().get(__name__, ()):
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
@@ -159,6 +162,15 @@ def run(main: Main, arguments: str = '') -> NoReturn:
     lambda argv: _guarded(main, argv),
     flags_parser=lambda argv: _parse(argv, arguments),
   )
+
+
+class _Terminated(KeyboardInterrupt):
+  """SIGTERM arrived: ends the program as SIGINT does, with all cleaned up."""
+
+
+def _terminate(number: int, frame: types.FrameType | None) -> NoReturn:
+  del number, frame
+  raise _Terminated
 
 
 def _guarded(main: Main, argv: list[str]) -> int:
@@ -172,6 +184,9 @@ def _guarded(main: Main, argv: list[str]) -> int:
   except errors.RunError as error:
     print(error, file=sys.stderr)
     return error.exit_status
+  except _Terminated:
+    print('Stopped by SIGTERM.', file=sys.stderr)
+    return 143
   except KeyboardInterrupt:
     print('Stopped by SIGINT.', file=sys.stderr)
     return 130

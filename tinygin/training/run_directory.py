@@ -152,7 +152,18 @@ def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
 
 
 def write(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file whole: under another name first, then renamed."""
+  """Writes a file whole: under another name first, then renamed.
+
+  Raises:
+    RunError: there is no room, or the folder cannot be written.
+  """
   temporary = path.with_name(f'.{path.name}.writing')
-  temporary.write_bytes(content)
-  temporary.rename(path)
+  try:
+    temporary.write_bytes(content)
+    temporary.rename(path)
+  except OSError as error:
+    temporary.unlink(missing_ok=True)
+    raise errors.RunError(
+      f'{path} could not be written: {error.strerror}. The checkpoints are '
+      'whole; start again once there is room.'
+    ) from error

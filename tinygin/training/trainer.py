@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import io
 import pathlib
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +32,7 @@ from tinygin.training import profiling
 from tinygin.training import run_directory
 from tinygin.training import schedules
 from tinygin.training import steps
+from tinygin.training import workers
 
 
 def train(
@@ -70,11 +73,15 @@ def train(
   restored = saved.restore_newest()
   if restored is None and experiment.init_from is not None:
     learner.initialize(experiment.init_from, experiment.init_head)
+  spread = workers.Workers(experiment.strategy)
+  restored = spread.share_state(restored, learner.variables())
   state = State.restored(restored)
   saved.prune(experiment.keep_checkpoints, state.best_step)
   learner.rate_scale.assign(state.plateau.scale)
   with contextlib.closing(logs.Logs(directory, state.log_lengths)) as log:
-    run = _Run(experiment, timeline, learner, directory, saved, state, log)
+    run = _Run(
+      experiment, timeline, learner, directory, saved, state, log, spread
+    )
     run.print_overview(training_split, validation_split)
     if restored is None:
       overview.write_start(
@@ -91,10 +98,9 @@ class Interrupted(errors.RunError):
     exit_status: 128 plus the signal's number.
   """
 
-  def __init__(self, number: int, directory: pathlib.Path):
+  def __init__(self, number: int, advice: str):
     super().__init__(
-      f'Stopped by {signal.Signals(number).name}; the state is saved. Go on '
-      f'with --resume={directory}.'
+      f'Stopped by {signal.Signals(number).name}; the state is saved. {advice}'
     )
     self.exit_status = 128 + number
 
@@ -222,6 +228,7 @@ class _Run:
     saved: checkpoints.Checkpoints,
     state: State,
     log: logs.Logs,
+    spread: workers.Workers,
   ):
     self._experiment = experiment
     self._timeline = timeline
@@ -231,8 +238,13 @@ class _Run:
     self._state = state
     self._logs = log
     self._profile = profiling.Profile(experiment.profile_steps, directory)
+    self._workers = spread
     self._progress = progress.Progress(
-      timeline.total_steps, experiment.batch_size, time.monotonic()
+      timeline.total_steps,
+      experiment.batch_size,
+      time.monotonic(),
+      # One report, by the chief.
+      io.StringIO() if spread.number else sys.stderr,
     )
     self._progress.images = state.images
     self._progress.seconds = state.seconds
@@ -280,7 +292,7 @@ class _Run:
           self._timeline.total_steps - state.step,
         )
         marked = profile.marked(state.step)
-        with _out_of_memory(experiment.batch_size), marked:
+        with _out_of_memory(experiment), marked:
           sums, finite_steps, norm = train_steps(iterator, tf.constant(count))
         self._count(count, sums.numpy(), int(finite_steps), float(norm))
         last = state.step == self._timeline.total_steps
@@ -289,9 +301,15 @@ class _Run:
         if last or state.step % evaluate_every == 0:
           self._evaluate(evaluate)
           self._save()
-        if received:
+        # They stop together, for none can go on without the others.
+        if number := self._workers.greatest(received[0] if received else 0):
           self._save()  # Nothing, where the evaluation just did.
-          raise Interrupted(received[0], self._directory)
+          raise Interrupted(
+            number,
+            'Worker 0 says where.'
+            if self._workers.number
+            else f'Go on with --resume={self._directory}.',
+          )
         self._progress.resume(time.monotonic())
       if state.interval != metrics.no_sums():
         self._log()  # Early stopping ends a run between two lines.
@@ -473,13 +491,19 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def _out_of_memory(batch_size: int) -> Iterator[None]:
+def _out_of_memory(experiment: experiments.Experiment) -> Iterator[None]:
   try:
     yield
   except tf.errors.ResourceExhaustedError as error:
+    replicas = experiment.strategy.num_replicas_in_sync
+    parts = experiment.accumulation
     raise errors.RunError(
-      f'The memory of the device did not suffice for train.batch_size = '
-      f'{batch_size}. A higher train.accumulation computes a batch in parts.'
+      'The memory of the device did not suffice for train.batch_size = '
+      f'{experiment.batch_size}, computed by {replicas} '
+      f'{"replica" if replicas == 1 else "replicas"} in {parts} '
+      f'{"part" if parts == 1 else "parts"} of '
+      f'{experiment.batch_size // replicas // parts} each. A smaller '
+      'train.batch_size needs less, and so does a higher train.accumulation.'
     ) from error
 
 
