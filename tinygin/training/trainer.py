@@ -274,8 +274,14 @@ class _Run:
     iterator = self._training_batches(training_split)
     self._progress.resume(time.monotonic())
     with (
+<<<<<<< HEAD
       signals.collected(signal.SIGINT, signal.SIGTERM) as received,
       contextlib.closing(self._profile) as profile,
+=======
+      contextlib.closing(self._progress),
+      contextlib.closing(self._profile) as profile,
+      _signals() as received,
+>>>>>>> seen
     ):
       while not self._ended():
         profile.pass_by(state.step)
@@ -309,8 +315,8 @@ class _Run:
             ),
           )
         self._progress.resume(time.monotonic())
-    if state.interval != metrics.no_sums():
-      self._log()  # Early stopping ends a run between two lines.
+      if state.interval != metrics.no_sums():
+        self._log()  # Early stopping ends a run between two lines.
 
   def finish(self) -> dict[str, Any]:
     """Writes `result.json` and returns what it holds."""
