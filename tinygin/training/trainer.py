@@ -274,14 +274,9 @@ class _Run:
     iterator = self._training_batches(training_split)
     self._progress.resume(time.monotonic())
     with (
-<<<<<<< HEAD
-      signals.collected(signal.SIGINT, signal.SIGTERM) as received,
-      contextlib.closing(self._profile) as profile,
-=======
       contextlib.closing(self._progress),
       contextlib.closing(self._profile) as profile,
-      _signals() as received,
->>>>>>> seen
+      signals.collected(signal.SIGINT, signal.SIGTERM) as received,
     ):
       while not self._ended():
         profile.pass_by(state.step)
