@@ -121,6 +121,10 @@ def _draw(
     warnings.simplefilter('ignore', optuna.exceptions.ExperimentalWarning)
     if varied:
       axes = plots.plot_slice(study, varied, target_name=sweep.metric)
+      for each in np.ravel(axes):  # Names of parameters are long.
+        each.tick_params('x', which='both', labelsize='small', labelrotation=30)
+        each.xaxis.label.set_size('small')
+      np.ravel(axes)[0].figure.set_size_inches(4 * len(varied) + 1, 5)
       drawn.append(_save(axes, directory / 'slices.png'))
     if len(varied) > 1:
       axes = plots.plot_param_importances(
