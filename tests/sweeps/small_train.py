@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
     while True:  # Until the sweep prunes it.
       signal.pause()
   if train.behaviour == 'fail once' and not again:
-    print('The disk is full.', file=sys.stderr)
+    print('1\n2\nThe disk is full:\n\n  /home', file=sys.stderr)
     sys.exit(1)
   if train.behaviour == 'stop the sweep once' and not again:
     os.kill(os.getppid(), signal.SIGTERM)

@@ -204,7 +204,10 @@ class Driver:
       mean = statistics.fmean(values)
       self._study.tell(trial, mean)
       what = f'{metric} {mean:.4f}'
-    bound = ', '.join(f'{key} = {each}' for key, each in trial.params.items())
+    bound = ', '.join(
+      f'{key} = {each:.4g}' if isinstance(each, float) else f'{key} = {each}'
+      for key, each in trial.params.items()
+    )
     self._progress.write(
       f'trial {trial.user_attrs["point"]}: {bound}: {what}', file=sys.stderr
     )

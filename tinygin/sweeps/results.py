@@ -24,9 +24,9 @@ def write(
 ) -> str:
   """Writes `results.md`, `results.csv`, and pictures of completed trials.
 
-  `slices.png` shows the metric against each parameter. `importance.png` (PED-
-  ANOVA, Watanabe et al. 2023, https://arxiv.org/abs/2304.10255) is drawn when
-  at least two parameters have varied.
+  `slices.png` shows the metric against each parameter that has varied. With two
+  or more of them there is `importance.png` (PED-ANOVA, Watanabe et al. 2023,
+  https://arxiv.org/abs/2304.10255).
 
   Returns:
     The table of the trials, the completed ones first and of these the best,
@@ -119,8 +119,12 @@ def _draw(
   plots = optuna.visualization.matplotlib
   with warnings.catch_warnings():
     warnings.simplefilter('ignore', optuna.exceptions.ExperimentalWarning)
-    if completed:
-      axes = plots.plot_slice(study, target_name=sweep.metric)
+    if varied:
+      axes = plots.plot_slice(study, varied, target_name=sweep.metric)
+      for each in np.ravel(axes):  # Names of parameters are long.
+        each.tick_params('x', which='both', labelsize='small', labelrotation=30)
+        each.xaxis.label.set_size('small')
+      np.ravel(axes)[0].figure.set_size_inches(4 * len(varied) + 1, 5)
       drawn.append(_save(axes, directory / 'slices.png'))
     if len(varied) > 1:
       axes = plots.plot_param_importances(

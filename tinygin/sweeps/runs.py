@@ -12,6 +12,8 @@ from tinygin.config import errors
 from tinygin.config import paths
 from tinygin.training import run_directory
 
+# How many of the last lines that a run has printed tell why it has failed.
+_REASON_LINES = 3
 _TRAIN = (sys.executable, '-m', 'tinygin.train')
 
 
@@ -77,8 +79,8 @@ class Run:
       if status < 0
       else f'exit status {status}'
     )
-    lines = self._log.read_text(errors='replace').split('\n')
-    last = [f': {line.strip()}' for line in lines if line.strip()][-1:]
+    lines = map(str.strip, self._log.read_text(errors='replace').splitlines())
+    last = ' | '.join([*filter(None, lines)][-_REASON_LINES:])
     raise errors.RunError(
-      f'{how}{"".join(last)} (see {paths.display(str(self._log))})'
+      f'{how}: {last} (see {paths.display(str(self._log))})'
     )
