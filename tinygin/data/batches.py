@@ -155,8 +155,8 @@ def _distribute(
     )
     return batches.prefetch(tf.data.AUTOTUNE)
 
-  devices = strategy.extended.worker_devices
-  if strategy.num_replicas_in_sync == 1 and 'CPU' in devices[0]:
+  on_cpu = not tf.config.list_logical_devices('GPU')
+  if strategy.num_replicas_in_sync == 1 and on_cpu:
     # To distribute takes longer than all the rest of a small batch.
     return pipeline(tf.distribute.InputContext())
   return strategy.distribute_datasets_from_function(pipeline)
