@@ -88,7 +88,9 @@ class RunEvaluationTest(absltest.TestCase):
       ONE, average_decay=0.5, keep_checkpoints=3
     )
     with small_experiment.patched():
-      cls.result = trainer.train(cls.experiment, cls.trained, may_build=False)
+      cls.result = trainer.train(
+        cls.experiment, cls.trained, may_build=False, describe=lambda step: None
+      )
 
   def setUp(self):
     super().setUp()

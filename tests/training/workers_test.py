@@ -53,7 +53,9 @@ def _train(directory, number, after_loops, **changes):
     spread = workers.Workers(strategy)
     with spread.loss_noticed():
       spread.check_same(f'seed {experiment.seed}', 'run')
-      trainer.train(experiment, directory, may_build=False)
+      trainer.train(
+        experiment, directory, may_build=False, describe=lambda step: None
+      )
 
 
 def _start(directory, stderr, task, number=0, after_loops=0, **changes):
