@@ -1,6 +1,7 @@
 """What a run's network says of images: predicted here, and once exported."""
 
 import contextlib
+import datetime
 import io
 import json
 import os
@@ -41,9 +42,16 @@ def setUpModule():
   bindings = [*_SMALL.splitlines(), f"dataset.data_dir = '{ROOT}/data'"]
   configuration = loading.load(['gin/quickstart.gin'], bindings, root='train')
   EXPERIMENT = configuration.build()
-  with run_directory.locked(RUN) as directory:
-    run_directory.describe(directory, configuration, {}, False)
-    RESULT = trainer.train(EXPERIMENT, directory, may_build=True)
+  start = datetime.datetime.now()
+  with run_directory.locked(str(RUN), start) as directory:
+    RESULT = trainer.train(
+      EXPERIMENT,
+      directory,
+      may_build=True,
+      describe=lambda step: run_directory.describe(
+        directory, configuration, step, {}
+      ),
+    )
   CLASSIFIER = prediction.Classifier.restore(EXPERIMENT, RUN, 'latest')
   ENCODED = [
     example['image']
