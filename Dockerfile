@@ -1,14 +1,30 @@
-# Images. The workers of a Beam pipeline (docs/build_data.md):
-#   docker build --target beam-worker --tag HOST/tinygin-worker .
-# The versions of Python and Beam are those of requirements.txt.
+# Images: docs/containers.md, and for the workers of a pipeline
+# docs/build_data.md. The versions of Python and Beam are those of
+# requirements.txt.
 
-FROM python:3.11-slim AS beam-worker
+FROM python:3.11-slim AS environment
+# cpu or gpu: the latter adds CUDA's libraries, some 4 GB.
+ARG DEVICE=cpu
+WORKDIR /tinygin
+COPY requirements.txt .
+RUN pip install --no-cache-dir --require-hashes --requirement requirements.txt \
+ && if [ "$DEVICE" = gpu ]; then \
+      pip install --no-cache-dir 'tensorflow[and-cuda]==2.21.0'; \
+    fi
+COPY tinygin tinygin
+COPY beam_pipelines beam_pipelines
+ENV PYTHONPATH=/tinygin TF_CPP_MIN_LOG_LEVEL=2
+
+FROM environment AS beam-worker
 COPY --from=apache/beam_python3.11_sdk:2.77.0 /opt/apache/beam /opt/apache/beam
-COPY requirements.txt /tmp/
-RUN pip install --no-cache-dir --require-hashes --requirement /tmp/requirements.txt \
- # Buckets (gs://) and Dataflow need more than the lock has.
- && pip install --no-cache-dir 'apache-beam[gcp]==2.77.0'
-COPY tinygin /opt/tinygin/tinygin
-COPY beam_pipelines /opt/tinygin/beam_pipelines
-ENV PYTHONPATH=/opt/tinygin TF_CPP_MIN_LOG_LEVEL=2
+# Buckets (gs://) and Dataflow need more than the lock has.
+RUN pip install --no-cache-dir 'apache-beam[gcp]==2.77.0'
 ENTRYPOINT ["/opt/apache/beam/boot"]
+
+# Last, so that it is what a build without --target makes.
+FROM environment AS tinygin
+COPY gin gin
+# The folder of a user without a home.
+ENV HOME=/tmp
+ENTRYPOINT ["python", "-m"]
+CMD ["tinygin.train", "--gin_file=gin/quickstart.gin"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from typing import Annotated
 
 import gin
+import numpy as np
 from etils import epath
 
 from beam_pipelines import examples
@@ -47,7 +48,7 @@ class Dataset:
       in `rejected.jsonl`; one more, and nothing is built.
   """
 
-  name: str
+  name: Annotated[str, constraints.IsFileName()]
   data_dir: str
   source: examples.Source
   classes: Annotated[int, constraints.AtLeast(2)]
@@ -65,6 +66,32 @@ class Dataset:
       self.name,
       fingerprint.VERSION,
     )
+
+  @property
+  def filter(self) -> str:
+    """What resizes images of another size; see `conform`."""
+    # One that leaves an image of the same size as it is.
+    return self.resize.filter if self.resize else 'catmull_rom'
+
+  def conform(self, content: bytes) -> np.ndarray:
+    """Returns an encoded image of any kind as this data set would hold it.
+
+    Args:
+      content: BMP, GIF, JPEG, PNG, TIFF or WebP, of any size and colours.
+
+    Returns:
+      uint8 (image_size, image_size, 3).
+
+    Raises:
+      errors.InputError: it is no such image; the text does not name it.
+    """
+    try:
+      image = resizing.conform(
+        content, self.image_size, self.resize, self.filter
+      )
+    except resizing.BadImageError as error:
+      raise errors.InputError(str(error)) from error
+    return np.asarray(image)
 
   def mismatches(self) -> list[str]:
     """Names the parameters in which the data set on disk differs from these."""

@@ -25,6 +25,7 @@ from PIL import UnidentifiedImageError
 
 from tinygin.config import constraints
 
+FORMATS = ['BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP']
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS
 _WEIGHT_STEP = 2.0**-15
 _BLOCK_ROWS = 4
@@ -161,13 +162,43 @@ class Resize:
     Raises:
       BadImageError: the content is no image that can be resized.
     """
-    image, orientation = _decode(content)
+    image, orientation = _decode(content, ['JPEG', 'PNG'])
+    return self.encode(image, orientation, size)
+
+  def encode(self, image: Image.Image, orientation: int, size: int) -> bytes:
+    """Resizes an RGB image that lies as EXIF's `orientation` says."""
     image = resample(image, size, self.filter)
-    if orientation in _UPRIGHT:  # The same before and after, but less to do.
-      image = image.transpose(_UPRIGHT[orientation])
+    # Turned after resizing: the same as before, but less to do.
+    image = _upright(image, orientation)
     if self.unsharp_mask is not None:
       image = self.unsharp_mask.apply(image)
     return self.encoding.encode(image)
+
+
+def conform(
+  content: bytes, size: int, resize: Resize | None, filter_name: str
+) -> Image.Image:
+  """Returns an image of any kind as a data set of squares would hold it.
+
+  An image that has the size already is taken as it is. Of a moving one the
+  first frame is taken.
+
+  Args:
+    content: an encoded image of one of `FORMATS`.
+    size: height and width of the result, in pixels.
+    resize: how the data set resizes its images; None: they come in their size.
+    filter_name: what other images are resized by in that case.
+
+  Raises:
+    BadImageError: the content is no image that can be resized.
+  """
+  image, orientation = _decode(content, FORMATS)
+  if image.size == (size, size):
+    return _upright(image, orientation)
+  if resize is None:
+    return _upright(resample(image, size, filter_name), orientation)
+  encoded = resize.encode(image, orientation, size)
+  return _decode(encoded, FORMATS)[0]
 
 
 def check(content: bytes, size: int) -> None:
@@ -202,7 +233,7 @@ def _open(content: bytes, formats: list[str]) -> Image.Image:
   try:
     return Image.open(io.BytesIO(content), formats=formats)
   except UnidentifiedImageError as error:
-    kinds = ' or '.join(formats)
+    kinds = ' or '.join(', '.join(formats).rsplit(', ', 1))
     raise BadImageError(
       f'no {kinds}: it begins with {content[:8]!r}'
     ) from error
@@ -219,9 +250,9 @@ def _load(image: Image.Image) -> None:
     raise BadImageError(f'it cannot be decoded: {error}') from error
 
 
-def _decode(content: bytes) -> tuple[Image.Image, int]:
+def _decode(content: bytes, formats: list[str]) -> tuple[Image.Image, int]:
   """Returns an RGB image and how EXIF says that it lies."""
-  image = _open(content, ['JPEG', 'PNG'])
+  image = _open(content, formats)
   width, height = image.size
   if width * height > MAX_PIXELS:
     raise BadImageError(
@@ -236,6 +267,12 @@ def _decode(content: bytes) -> tuple[Image.Image, int]:
     white = Image.new('RGBA', image.size, 'white')
     image = Image.alpha_composite(white, image)
   return (image if image.mode == 'RGB' else image.convert('RGB')), orientation
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+  if orientation in _UPRIGHT:
+    return image.transpose(_UPRIGHT[orientation])
+  return image
 
 
 def _orientation(image: Image.Image) -> int:

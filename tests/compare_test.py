@@ -3,24 +3,32 @@
 import contextlib
 import io
 import json
+from unittest import mock
 
 from absl.testing import absltest
+from absl.testing import flagsaver
+from matplotlib import figure
 
 from tests.config import config_case
 from tinygin import compare
 
 
 class CompareTest(config_case.ConfigCase):
-  def run_directory(self, name, text, result=None):
+  def run_directory(self, name, text, result=None, starts=None):
     self.write(f'{name}/config.gin', text)
     if result is not None:
       content = result if isinstance(result, str) else json.dumps(result)
       self.write(f'{name}/result.json', content)
+    if starts is not None:
+      self.write(f'{name}/provenance.json', json.dumps({'starts': starts}))
     return name
 
-  def compare(self, *runs):
+  def compare(self, *runs, picture=None):
     output = io.StringIO()
-    with contextlib.redirect_stdout(output):
+    with (
+      flagsaver.flagsaver(picture=picture),
+      contextlib.redirect_stdout(output),
+    ):
       compare.main(['compare', *runs])
     return output.getvalue()
 
@@ -54,6 +62,134 @@ seconds           —          —
 """,
     )
 
+  def test_what_ran_is_shown_where_it_differs(self):
+    start = {
+      'command_line': ['train', '--seed=1'],
+      'git': {'commit': '0123456789abcdef', 'status': '', 'diff': ''},
+      'modules': {'lab': {'file': '/a/lab.py', 'sha256': 'aa', 'text': 'x'}},
+      'python': '3.11.7',
+      'versions': {'keras': '3.15.1', 'tensorflow': '2.21.0'},
+      'devices': ['CPU:0'],
+      'data_set': {'directory': '/a/data', 'fingerprint': 'ffffffffffffffff'},
+    }
+    other = json.loads(json.dumps(start))
+    other |= {'step': 7, 'changes': {'t.y': ['1', '2']}}
+    other['command_line'] = ['train', '--seed=2']
+    other['git']['diff'] = 'a change'
+    other['modules']['lab'] |= {'sha256': 'bb', 'text': 'y'}
+    other['versions']['keras'] = '3.15.2'
+    other['devices'] = ['CPU:0', 'CPU:1']
+    other['data_set'] = {'directory': '/b/data', 'fingerprint': '0123'}
+    a = self.run_directory('a', 't.x = 1\n', starts=[start])
+    b = self.run_directory('b', 't.x = 1\n', starts=[start, other])
+    self.assertStartsWith(
+      self.compare(a, b),
+      """\
+The configurations are equal.
+
+provenance            a             b
+--------------------  ------------  ------------------------------
+git.diff              none          none, then sha256 aeb303f24373
+modules.lab.sha256    aa            aa, then bb
+versions.keras        3.15.1        3.15.1, then 3.15.2
+devices               CPU:0         CPU:0, then CPU:0 CPU:1
+data_set.fingerprint  ffffffffffff  ffffffffffff, then 0123
+changed at step       —             7
+
+result""",
+    )
+
+  def seeds(self):
+    """Makes two runs with one rate and one with another, with metrics."""
+    for number, (rate, top1) in enumerate(((1, 0.5), (1, 0.7), (2, 0.25))):
+      name = f'runs/{number}'
+      self.run_directory(
+        name,
+        f"LR = {rate}\ntrain.run_dir = '{number}'\ntrain.seed = {number}\n"
+        't.rate = %LR\nu.rate = %LR\n',
+        {'validation': {'top1': top1, 'loss': 2.0}},
+      )
+      lines = [
+        {'step': step, 'split': split, metric: value * step}
+        for step in (1, 2, 3)
+        for split, metric, value in (
+          ('validation', 'top1', top1 / 3),
+          ('train', 'loss', 1.0),
+        )
+      ]
+      text = ''.join(f'{json.dumps(line)}\n' for line in lines)
+      self.write(f'{name}/metrics.jsonl', text)
+    return [f'runs/{number}' for number in range(3)]
+
+  def test_runs_that_differ_in_their_seed_are_averaged(self):
+    self.assertEndsWith(
+      self.compare(*self.seeds()),
+      """
+mean over seeds    validation top-1         validation top-5    validation loss
+-----------------  -----------------------  ------------------  -----------------------
+t.rate = 1         0.6000 ± 0.1414 (n = 2)  —                   2.0000 ± 0.0000 (n = 2)
+t.rate = 2         0.2500 (n = 1)           —                   2.0000 (n = 1)
+""",  # noqa: E501
+    )
+
+  def test_many_runs_have_a_line_each(self):
+    runs = self.seeds() + [
+      self.run_directory(f'more/{number}', f't.rate = {number}\n')
+      for number in (3, 4, 5)
+    ]
+    self.assertIn(
+      """\
+parameter    train.run_dir    train.seed    t.rate    u.rate
+-----------  ---------------  ------------  --------  --------
+0            '0'              0             1         1
+1            '1'              1             1         1
+2            '2'              2             2         2
+3            —                —             3         —
+""",
+      self.compare(*runs),
+    )
+
+  def test_curves_on_one_picture(self):
+    drawn = []
+    with mock.patch.object(
+      figure.Figure,
+      'savefig',
+      lambda self, path, **_: drawn.append((self, path)),
+    ):
+      printed = self.compare(*self.seeds(), picture='curves.png')
+    self.assertEndsWith(printed, f'\nCurves  {self.folder}/curves.png\n')
+    ((picture, path),) = drawn
+    self.assertEqual(path, f'{self.folder}/curves.png')
+    left, right = picture.axes
+    found = {
+      line.get_label(): (list(line.get_xdata()), list(line.get_ydata()))
+      for line in left.get_lines()
+    }
+    self.assertEqual([*found], ['t.rate = 1', 't.rate = 2'])
+    self.assertEqual(found['t.rate = 1'][0], [1, 2, 3])
+    for value, step in zip(found['t.rate = 1'][1], (1, 2, 3), strict=True):
+      self.assertAlmostEqual(value, 0.2 * step)
+    self.assertEqual(list(right.get_lines()[1].get_ydata()), [1.0, 2.0, 3.0])
+
+  def test_a_picture_that_cannot_be_drawn(self):
+    runs = self.seeds()
+    for picture, message in (
+      (
+        'curves.txt',
+        r'--picture must be the file of a picture, such as curves.png. '
+        r'Received: --picture=curves.txt \(.*\).',
+      ),
+      ('none/curves.png', r'--picture must be .* \(.*No such file.*\).'),
+    ):
+      with self.assertRaisesRegex(config_case.InputError, f'^{message}$'):
+        self.compare(*runs, picture=picture)
+    runs = [self.run_directory(name, 't.x = 1\n') for name in 'ab']
+    with self.assertRaisesRegex(
+      config_case.InputError,
+      '^No curves can be drawn: none of the runs has logged metrics.$',
+    ):
+      self.compare(*runs, picture='curves.png')
+
   def test_equal_configurations(self):
     runs = [self.run_directory(name, 't.x = 1\n') for name in 'abc']
     self.assertStartsWith(
@@ -63,15 +199,25 @@ seconds           —          —
   def test_wrong_input(self):
     a = self.run_directory('a', 't.x = 1\n')
     b = self.run_directory('b', 't.x = 1\n', '{')
+    d = self.run_directory('d', 't.x = 1\n', starts=3)
     self.write('c/other', '')
     for runs, message in (
       ((a,), 'compare takes two or more run directories. Received: a.'),
       ((a, 'bb'), r'No such file: bb\. Did you mean b\?'),
-      ((a, b), r'b/result.json:1 must be JSON: Expecting .*'),
+      (
+        (a, b),
+        r'.*/b/result.json must be as a run has written it. Received: '
+        r'Expecting property name enclosed in double quotes in line 1\. .*',
+      ),
+      (
+        (a, d),
+        r'.*/d/provenance.json must be as a run has written it. Received: no '
+        r'list of starts\. .*',
+      ),
       (
         (a, 'c'),
-        r'c must be the directory of a run. Received: one in which config.gin '
-        r'cannot be read \(No such file or directory\).',
+        r'.*/c must be the directory of a run. Received: one in which '
+        r'config.gin cannot be read \(No such file or directory\).',
       ),
     ):
       with self.assertRaisesRegex(config_case.InputError, f'^{message}$'):

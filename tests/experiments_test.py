@@ -3,6 +3,7 @@
 import pathlib
 from unittest import mock
 
+import keras
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
@@ -11,11 +12,12 @@ from absl.testing import parameterized
 from tinygin.config import loading
 from tinygin.config import paths
 from tinygin.data import source
+from tinygin.training import durations
 from tinygin.training import trainer
 
 ROOT = pathlib.Path(paths.project_root())
 FILES = [ROOT / 'gin/quickstart.gin', *(ROOT / 'gin/experiments').glob('*.gin')]
-
+OPTIMIZERS = sorted((ROOT / 'gin/optimizers').glob('*.gin'))
 
 # What no network or optimizer of ours takes from Keras' classes otherwise than
 # Keras itself does: the structure of a layer, the initial values of what starts
@@ -58,7 +60,9 @@ class ExperimentsTest(parameterized.TestCase):
     directory = pathlib.Path(self.create_tempdir().full_path)
     with mock.patch.object(source, 'prepare', lambda *_, **__: 'none'):
       with mock.patch.object(source, 'read', read):
-        result = trainer.train(experiment, directory, may_build=False)
+        result = trainer.train(
+          experiment, directory, may_build=False, describe=lambda step: None
+        )
     self.assertEqual(result['step'], 1)
     self.assertEqual(result['validation']['count'], experiment.batch_size)
     self.assertTrue(np.isfinite(result['validation']['loss']))
@@ -71,6 +75,37 @@ class ExperimentsTest(parameterized.TestCase):
       if name.rsplit('.', 1)[1] not in _STRUCTURE
     ]
     self.assertEmpty(found)
+
+  def test_sweeps_of_them_are_right(self):
+    files = list(ROOT.glob('gin/sweeps/*.gin'))
+    self.assertNotEmpty(files)
+    for path in files:
+      configuration = loading.load([str(path)], [], root='sweep')
+      configuration.build().check(configuration.place)
+
+  @parameterized.named_parameters((path.stem, path) for path in OPTIMIZERS)
+  def test_composes_with_any_optimizer(self, path):
+    quickstart = ROOT / 'gin/quickstart.gin'
+    files = [str(quickstart)]
+    if path.name not in quickstart.read_text():
+      files.append(str(path))
+    configuration = loading.load(files, [], root='train')
+    found = [
+      name
+      for name in configuration.defaults()
+      if name.rsplit('.', 1)[1] not in _STRUCTURE
+    ]
+    self.assertEmpty(found)
+    experiment = configuration.build()
+    timeline = durations.Timeline(examples=64, batch_size=32, epochs=9)
+    variable = keras.Variable(np.ones((3, 2)))
+    optimizer = experiment.optimizer(
+      learning_rate=experiment.learning_rate(timeline)
+    )
+    for _ in range(3):
+      optimizer.apply([tf.ones((3, 2))], [variable])
+    self.assertEqual(type(optimizer).__name__.lower(), path.stem.split('_')[0])
+    self.assertTrue(np.all(variable.numpy() < 1))
 
   def test_headers_say_what_to_expect(self):
     for path in FILES:

@@ -21,12 +21,18 @@ _ARROWS = {
     'tinygin.data',
     'tinygin.models',
     'tinygin.reporting',
+    'tinygin.sweeps',
     'tinygin.training',
   },
   'tinygin.config': set(),
   'tinygin.data': {'tinygin.config'},
   'tinygin.models': {'tinygin.config'},
   'tinygin.reporting': {'tinygin.config'},
+  'tinygin.sweeps': {
+    'tinygin.config',
+    'tinygin.reporting',
+    'tinygin.training',
+  },
   'tinygin.training': {
     'tinygin.config',
     'tinygin.data',
@@ -193,7 +199,8 @@ class ImportsTest(parameterized.TestCase):
       'tinygin/train.py',
       'from tinygin import evaluate',
       'tinygin may import of this project: beam_pipelines, tinygin.config,'
-      ' tinygin.data, tinygin.models, tinygin.reporting, tinygin.training',
+      ' tinygin.data, tinygin.models, tinygin.reporting, tinygin.sweeps,'
+      ' tinygin.training',
     ),
     (
       'tinygin/train.py',

@@ -3,7 +3,10 @@
 import json
 import os
 import pathlib
+import re
+import shlex
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -28,20 +31,26 @@ runpy.run_module('tinygin.train', run_name='__main__')
 """
 
 
-def _run(directory, module, *arguments):
-  return _python(directory, '-m', module, *arguments)
+ROOT = pathlib.Path(__file__).parent.parent
 
 
-def _python(directory, *arguments):
-  root = pathlib.Path(__file__).parent.parent
-  path = os.pathsep.join([str(root), os.environ.get('PYTHONPATH', '')])
+def _execute(directory, command):
+  path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
   return subprocess.run(
-    [sys.executable, *arguments],
+    command,
     cwd=directory,
     env={**os.environ, 'PYTHONPATH': path, 'BUILD_WORKING_DIRECTORY': ''},
     capture_output=True,
     text=True,
   )
+
+
+def _python(directory, *arguments):
+  return _execute(directory, [sys.executable, *arguments])
+
+
+def _run(directory, module, *arguments):
+  return _python(directory, '-m', module, *arguments)
 
 
 class WholeRunTest(absltest.TestCase):
@@ -77,7 +86,9 @@ class WholeRunTest(absltest.TestCase):
     )
     self.assertIn(f'Run directory  {self.run_dir}', lines)
     self.assertIn(
-      f'TensorBoard    tensorboard --logdir={self.directory}', lines
+      'TensorBoard    ./bazelw run //tinygin:tensorboard -- '
+      f'--logdir={self.directory}',
+      lines,
     )
 
   def test_logs_every_step_asked_for(self):
@@ -101,6 +112,9 @@ class WholeRunTest(absltest.TestCase):
     self.assertIn('--gin_file=gin/quickstart.gin', start['command_line'])
     self.assertEqual(start['seed'], 0)
     self.assertIn('tensorflow', start['versions'])
+    data_set = pathlib.Path(start['data_set']['directory'])
+    metadata = json.loads((data_set / 'metadata.json').read_text())
+    self.assertEqual(start['data_set']['fingerprint'], metadata['fingerprint'])
 
   def test_its_config_alone_repeats_it(self):
     again = _run(
@@ -122,11 +136,32 @@ class WholeRunTest(absltest.TestCase):
     result = json.loads((self.run_dir / 'result.json').read_text())
     self.assertEqual(
       json.loads(evaluated.stdout),
-      {'split': 'validation', 'step': 6, **result['validation']},
+      {
+        'split': 'validation',
+        'step': 6,
+        'average_flips': False,
+        'file': str(self.run_dir / 'evaluations/validation-00000006.json'),
+        **result['validation'],
+      },
     )
 
-  def test_resuming_a_finished_run_says_the_same(self):
-    resumed = _run(self.directory, 'tinygin.train', f'--resume={self.run_dir}')
+  def test_following_a_finished_run_ends(self):
+    followed = _run(
+      self.directory,
+      *('tinygin.evaluate', f'--run_dir={self.run_dir}', '--follow'),
+      '--split=train',
+    )
+    self.assertEqual(followed.returncode, 0, followed.stderr)
+    files = (self.run_dir / 'evaluations').glob('train-*.json')
+    self.assertEqual(
+      sorted(path.name for path in files),
+      ['train-00000003.json', 'train-00000006.json'],
+    )
+
+  def test_resuming_a_finished_run_by_its_command_says_the_same(self):
+    resumed = _run(
+      self.directory, 'tinygin.train', *SMALL, f'--resume={self.run_dir}'
+    )
     self.assertEqual(resumed.returncode, 0, resumed.stderr)
     start = self.finished.stdout.index('Validation top-1')
     self.assertEndsWith(resumed.stdout, self.finished.stdout[start:])
@@ -140,6 +175,24 @@ class WholeRunTest(absltest.TestCase):
     self.assertEqual(other.returncode, 2)
     self.assertRegex(other.stderr, r'train\.seed +0 +7')
 
+  def test_resuming_takes_neither_another_config_nor_another_place(self):
+    resume = ('tinygin.train', f'--resume={self.run_dir}')
+    other = _run(self.directory, *resume, '--gin_file=gin/quickstart.gin')
+    self.assertEqual(other.returncode, 2)
+    self.assertStartsWith(
+      other.stderr,
+      f'The run in {self.run_dir} was started with another configuration:\n',
+    )
+    place = _run(self.directory, *resume, "--gin_bindings=RUN_DIR = 'third'")
+    self.assertEqual(
+      (place.returncode, place.stderr),
+      (
+        2,
+        f'A resumed run stays in its directory, {self.run_dir}. Received: '
+        'another train.run_dir, by --gin_bindings[0]. Leave that out.\n',
+      ),
+    )
+
   def test_a_longer_run_goes_on_when_that_is_allowed(self):
     longer = self.directory / 'runs' / 'longer'
     shutil.copytree(self.run_dir, longer)
@@ -151,7 +204,12 @@ class WholeRunTest(absltest.TestCase):
     self.assertEqual(allowed.returncode, 0, allowed.stderr)
     result = json.loads((longer / 'result.json').read_text())
     self.assertEqual(result['step'], 9)
-    self.assertIn('EPOCHS = 3', (longer / 'config.gin').read_text())
+    config = (longer / 'config.gin').read_text()
+    self.assertIn('EPOCHS = 3', config)
+    self.assertIn('since step 6', config)
+    self.assertRegex(config, r'# train\.epochs +2 +3\n')
+    provenance = json.loads((longer / 'provenance.json').read_text())
+    self.assertEqual([each['step'] for each in provenance['starts']], [0, 6])
 
   def test_a_dry_run_keeps_nothing(self):
     before = sorted(self.directory.iterdir())
@@ -164,6 +222,33 @@ class WholeRunTest(absltest.TestCase):
     )
     self.assertEqual(dry.returncode, 0, dry.stderr)
     self.assertEqual(sorted(self.directory.iterdir()), before)
+
+
+class SeveralMachinesTest(absltest.TestCase):
+  def test_the_documented_command_runs_two_workers(self):
+    directory = pathlib.Path(self.create_tempdir().full_path)
+    page = (ROOT / 'docs/several_machines.md').read_text()
+    (script,) = re.findall(r'```shell\n(.*?)```', page, re.S)
+    for port in ('7700', '7701'):
+      with socket.create_server(('localhost', 0)) as server:
+        script = script.replace(port, str(server.getsockname()[1]))
+    small = shlex.join(SMALL[1:])
+    data = shlex.quote(SMALL[2])
+    for target, flags in (
+      ('beam_pipelines:build_dataset', data),
+      ('tinygin:train', small),
+    ):
+      old = f'./bazelw run //{target} --'
+      self.assertIn(old, script)
+      module = target.replace(':', '.')
+      script = script.replace(old, f'{sys.executable} -m {module} {flags}')
+    finished = _execute(directory, ['bash', '-c', script])
+    run_dir = directory / 'runs/two'
+    self.assertIn(f'Run directory  {run_dir}\n', finished.stdout)
+    self.assertEqual(finished.stdout.count('Run directory'), 1)
+    self.assertIn('on 2 replicas', finished.stderr)
+    result = json.loads((run_dir / 'result.json').read_text())
+    self.assertEqual((result['step'], result['status']), (6, 'completed'))
 
 
 class WrongInputTest(absltest.TestCase):
@@ -226,6 +311,15 @@ class WrongInputTest(absltest.TestCase):
   def test_a_run_that_does_not_exist(self):
     message = self._refused('tinygin.evaluate', '--run_dir=runs/none')
     self.assertIn('No such file: runs/none.', message)
+
+  def test_one_checkpoint_or_all_are_evaluated(self):
+    self.assertEqual(
+      self._refused(
+        *('tinygin.evaluate', '--run_dir=.', '--follow', '--checkpoint=best')
+      ),
+      'An evaluation takes one checkpoint, or each by --follow. Received: '
+      '--checkpoint=best and --follow.',
+    )
 
 
 if __name__ == '__main__':

@@ -1,6 +1,13 @@
-"""Evaluates a checkpoint of a run on every example of a split, once each.
+"""Evaluates checkpoints of a run on every example of a split, once each.
 
-bazel run //tinygin:evaluate -- --run_dir=runs/NAME --checkpoint=best
+  bazel run //tinygin:evaluate -- --run_dir=runs/NAME --checkpoint=best
+
+Metrics of the whole and of each class and the confusion matrix, as JSON and as
+a picture, go into the run's `evaluations/`; where the run averages its weights,
+those of the average stand beside. A run that is training can be followed from
+another process, each new checkpoint being evaluated as it comes:
+
+  bazel run //tinygin:evaluate -- --run_dir=runs/NAME --follow
 """
 
 import json
@@ -9,9 +16,11 @@ import pathlib
 from absl import flags
 
 from tinygin.config import entry_point
+from tinygin.config import errors
 from tinygin.config import loading
 from tinygin.config import native_output
 from tinygin.config import paths
+from tinygin.training import run_directory
 
 _RUN_DIR = flags.DEFINE_string(
   'run_dir', None, "A run's directory.", required=True
@@ -24,18 +33,47 @@ _SPLIT = flags.DEFINE_string(
 )
 
 
+_AVERAGE_FLIPS = flags.DEFINE_bool(
+  'average_flips',
+  False,
+  'Average the probabilities of each image and its mirror image.',
+)
+_FOLLOW = flags.DEFINE_bool(
+  'follow',
+  False,
+  'Evaluate each checkpoint that has not been, until the run has ended.',
+)
+
+
 def main(argv: list[str]) -> int:
-  """Evaluates, writes and prints the metrics as JSON."""
+  """Evaluates, writes, and prints the metrics as JSON."""
   del argv
+  if _FOLLOW.value and flags.FLAGS['checkpoint'].present:
+    raise errors.InputError(
+      'An evaluation takes one checkpoint, or each by --follow. Received: '
+      f'--checkpoint={_CHECKPOINT.value} and --follow.'
+    )
   directory = pathlib.Path(paths.find(_RUN_DIR.value))
+  run_directory.check_is_run(directory)
   with native_output.hidden():
-    configuration = loading.load([f'{directory}/config.gin'], [], root='train')
+    configuration = loading.load(
+      [str(directory / run_directory.CONFIG)], [], root='train'
+    )
     experiment = configuration.build()
     from tinygin.training import evaluation
 
-  split = _SPLIT.value or experiment.validation_split
-  outcome = evaluation.evaluate(experiment, directory, _CHECKPOINT.value, split)
-  print(json.dumps(outcome, indent=2))
+  evaluated = evaluation.RunEvaluation(
+    experiment,
+    directory,
+    _SPLIT.value or experiment.validation_split,
+    _AVERAGE_FLIPS.value,
+  )
+  if _FOLLOW.value:
+    outcomes = evaluated.follow()
+  else:
+    outcomes = [evaluated.evaluate(_CHECKPOINT.value)]
+  for outcome in outcomes:
+    print(json.dumps(outcome, indent=2), flush=True)
   return 0
 
 

@@ -19,6 +19,7 @@ from absl import flags
 
 from tinygin.config import entry_point
 from tinygin.config import errors
+from tinygin.config import loading
 from tinygin.config import native_output
 from tinygin.config import paths
 from tinygin.training import run_directory
@@ -53,21 +54,31 @@ def main(argv: list[str]) -> int:
     flags.FLAGS.gin_file = [f'{resumed}/{run_directory.CONFIG}']
   with native_output.hidden():
     configuration = entry_point.load_from_flags('train')
+    place = configuration.place('run_dir')
+    if resumed and place.is_flag:
+      raise errors.InputError(
+        f'A resumed run stays in its directory, {resumed}. Received: another '
+        f'train.run_dir, by {place}. Leave that out.'
+      )
     experiment = configuration.build()
     # TensorFlow, which takes seconds, only once the configuration stands.
     from tinygin.models import summary
-    from tinygin.training import trainer
+    from tinygin.training import workers
 
   if _SUMMARY.value:
-    print(summary.table(experiment.build_model()))
+    with configuration.explaining():
+      print(summary.table(experiment.build_model()))
     return 0
-  with _directory(resumed or experiment.run_dir) as directory:
-    start = _start(experiment.seed, experiment.dataset.directory)
-    run_directory.describe(
-      directory, configuration, start, _ALLOW_CHANGES.value
-    )
-    result = trainer.train(experiment, directory, may_build=not _DRY.value)
-  print(_closing(result, directory, kept=not _DRY.value))
+  spread = workers.Workers(experiment.strategy)
+  place = resumed or experiment.run_dir
+  # The first worker alone writes where it lasts.
+  keeps = not (_DRY.value or spread.number)
+  with configuration.explaining(), spread.loss_noticed():
+    spread.check_same(configuration.text(), place)
+    with _directory(place, keeps) as directory:
+      result = _train(experiment, configuration, directory)
+  if not spread.number:
+    print(_closing(result, directory, kept=not _DRY.value))
   return 0
 
 
@@ -94,12 +105,31 @@ def _resumed() -> str | None:
   return directory
 
 
+def _train(
+  experiment: Any, configuration: loading.Configuration, directory: pathlib.Path
+) -> dict[str, Any]:
+  """Trains in a directory that is locked; returns the result."""
+  with native_output.hidden():
+    from tinygin.training import trainer
+
+  run_directory.check_continuation(
+    directory, configuration, _ALLOW_CHANGES.value
+  )
+
+  def describe(step: int) -> None:
+    start = _start(experiment.seed, experiment.dataset.directory)
+    run_directory.describe(directory, configuration, step, start)
+
+  may_build = not _DRY.value
+  return trainer.train(experiment, directory, may_build, describe)
+
+
 def _start(seed: int, data_directory: str) -> dict[str, Any]:
   from tinygin.reporting import provenance
 
   return {
     'seed': seed,
-    'data_set': data_directory,
+    'data_set': provenance.data_set(data_directory),
     **provenance.describe(
       pathlib.Path(
         os.environ.get('BUILD_WORKSPACE_DIRECTORY') or paths.project_root()
@@ -109,16 +139,14 @@ def _start(seed: int, data_directory: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _directory(pattern: str) -> Iterator[pathlib.Path]:
-  """Locks the directory that the run writes to; a passing one when dry."""
-  if _DRY.value:
+def _directory(pattern: str, keeps: bool) -> Iterator[pathlib.Path]:
+  """Locks the directory that the run writes to, or gives a passing one."""
+  if not keeps:
     with tempfile.TemporaryDirectory() as directory:
       yield pathlib.Path(directory)
     return
-  now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
-  with run_directory.locked(
-    paths.resolve(pattern.replace('{time}', now))
-  ) as path:
+  now = datetime.datetime.now()
+  with run_directory.locked(paths.resolve(pattern), now) as path:
     yield path
 
 
@@ -138,9 +166,12 @@ def _closing(
   if kept:
     lines += [
       f'Run directory  {directory}',
-      f'TensorBoard    tensorboard --logdir={directory.parent}',
+      f'TensorBoard    ./bazelw run //tinygin:tensorboard -- '
+      f'--logdir={directory.parent}',
       f'Evaluate       ./bazelw run //tinygin:evaluate -- '
       f'--run_dir={directory}',
+      f'Predict        ./bazelw run //tinygin:predict -- '
+      f'--run_dir={directory} IMAGE',
       'Try next       change one line of the gin file, or --gin_bindings, and '
       'see what it did:',
       f'               ./bazelw run //tinygin:compare -- {directory} OTHER_RUN',

@@ -9,6 +9,7 @@ import inspect
 from absl.testing import absltest
 
 from tinygin.config import components
+from tinygin.config import errors
 from tinygin.config import reference
 
 _PACKAGES = ('tinygin.', 'beam_pipelines.')
@@ -18,6 +19,26 @@ def _constructor(target):
   """Returns whose signature is configured: a class may only inherit one."""
   is_class = isinstance(target, type)
   return inspect.unwrap(target.__init__ if is_class else target)
+
+
+class ReferenceTest(absltest.TestCase):
+  def test_a_component(self):
+    self.assertStartsWith(
+      reference.describe('HorizontalFlip'),
+      """\
+HorizontalFlip(probability)
+  Mirrors some of the images.
+  tinygin.data.augmentation
+
+  probability  a number from 0 to 1  required""",
+    )
+
+  def test_no_such_component(self):
+    with self.assertRaisesRegex(
+      errors.InputError,
+      '^Unknown component HorizontalFlop. Did you mean HorizontalFlip[?]$',
+    ):
+      reference.describe('HorizontalFlop')
 
 
 class DefaultsTest(absltest.TestCase):

@@ -43,8 +43,12 @@ class DifferencesTest(config_case.ConfigCase):
 
 class ContinuationTest(config_case.ConfigCase):
   def check(self, saved, now, allow_changes=False):
+    configuration = self.load(now)
     differences.check_continuation(
-      self.load(saved).text(), self.load(now), 'runs/a', allow_changes
+      differences.differences(self.load(saved).text(), configuration.text()),
+      configuration,
+      'runs/a',
+      allow_changes,
     )
 
   def test_equal(self):

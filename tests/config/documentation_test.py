@@ -3,17 +3,21 @@
 import pathlib
 import re
 
+from absl import flags
 from absl.testing import absltest
 
 from tests.config import config_case
+from tinygin import train
+from tinygin.config import entry_point
 from tinygin.config import paths
+from tinygin.config import reference
 from tinygin.training import durations
 
 
 def _block(start: str, name: str = 'docs/configure.md') -> str:
   """Returns the code block of the page that starts with a line."""
   page = pathlib.Path(paths.project_root(), name).read_text()
-  (block,) = re.findall(rf'```[a-z]*\n({re.escape(start)}\n.*?)```', page, re.S)
+  (block,) = re.findall(rf'```[a-z]*\n({re.escape(start)}.*?)```', page, re.S)
   return block
 
 
@@ -35,10 +39,8 @@ class OwnComponentTest(config_case.ConfigCase):
       self.text.replace("'max'", "'maximum'").replace('.cl', '.kl'),
       'Unknown parameter pooled_head.klasses at x.gin:4. '
       'Did you mean pooled_head.classes?',
-      "pooling must be one of 'average', 'max'. "
-      "Received: pooling='maximum' at x.gin:5.",
-      'pooled_head.classes is not set: @pooled_head at x.gin:3 needs it. '
-      'Expected: an integer at least 2.',
+      "pooled_head.pooling must be one of 'average', 'max'. "
+      "Received: pooled_head.pooling='maximum' at x.gin:5.",
     )
 
 
@@ -53,12 +55,40 @@ class ReadmeTest(config_case.ConfigCase):
     self.assertAlmostEqual(float(rates(8)), 0.002)
     self.assert_faults(
       text.replace('0.004', '0'),
-      'start must be a positive number. Received: start=0 at x.gin:6.',
+      'Halving.start must be a positive number. '
+      'Received: Halving.start=0 at x.gin:6.',
     )
 
   def test_an_experiment_of_ones_own(self):
     experiment = self.load(_block('# mine.gin', 'README.md')).build()
     self.assertEqual((experiment.epochs, experiment.seed), (8, 0))
+
+
+class FlagsTest(absltest.TestCase):
+  def test_the_page_lists_every_flag(self):
+    page = pathlib.Path(paths.project_root(), 'docs/configure.md').read_text()
+    by_module = flags.FLAGS.flags_by_module_dict()
+    defined = [
+      flag.name
+      for module in (train, entry_point)
+      for flag in by_module[module.__name__]
+    ]
+    self.assertContainsSubset(['resume', 'levels', 'gin_file'], defined)
+    table = ''.join(re.findall(r'^\|.*\n', page, re.M))
+    missing = [
+      name for name in defined if not re.search(rf'`--{name}[=`]', table)
+    ]
+    self.assertEmpty(missing)
+
+
+class ReferenceTest(absltest.TestCase):
+  def test_is_up_to_date(self):
+    written = pathlib.Path(paths.project_root(), 'docs/reference.md')
+    self.assertMultiLineEqual(
+      written.read_text(),
+      reference.page(),
+      'Write it anew: bazel run //docs:write_reference',
+    )
 
 
 class FirstExampleTest(config_case.ConfigCase):
@@ -67,6 +97,28 @@ class FirstExampleTest(config_case.ConfigCase):
     experiment = self.load(text).build()
     self.assertEqual(experiment.epochs, 8)
     self.assertEqual(experiment.optimizer(learning_rate=0.1).momentum, 0.9)
+
+
+class SweepTest(config_case.ConfigCase):
+  def test_sweeps_of_ones_own(self):
+    for name, count in (('# my_sweep.gin', 6), ('# sampled.gin', 20)):
+      text = _block(name, 'docs/sweep.md')
+      configuration = self.load(text, root='sweep')
+      sweep = configuration.build()
+      sweep.check(configuration.place)
+      self.assertLen(sweep.points, count)
+
+  def test_a_misspelt_parameter_of_it(self):
+    text = _block('# my_sweep.gin', 'docs/sweep.md')
+    configuration = self.load(
+      {'my_sweep.gin': text.replace('RATE', 'RATES')}, root='sweep'
+    )
+    with self.assertRaises(config_case.InputError) as caught:
+      configuration.build().check(configuration.place)
+    self.assertEqual(
+      _block('my_sweep.gin:8 has', 'docs/sweep.md'),
+      f'{caught.exception}\n',
+    )
 
 
 if __name__ == '__main__':

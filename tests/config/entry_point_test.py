@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from absl.testing import absltest
+from absl.testing import parameterized
 
 from tests.config import config_case
 from tests.config.config_case import COMPLETE
@@ -48,8 +49,8 @@ class EntryPointTest(config_case.ConfigCase):
       '--gin_file=x.gin', '--gin_bindings=train.epochs = 0'
     )
     message = (
-      'epochs must be a positive integer. '
-      'Received: epochs=0 at --gin_bindings[0].\n'
+      'train.epochs must be a positive integer. '
+      'Received: train.epochs=0 at --gin_bindings[0].\n'
     )
     self.assertEqual(outcome, (2, '', message))
 
@@ -60,13 +61,23 @@ class EntryPointTest(config_case.ConfigCase):
     self.assertEqual(status, 1)
     self.assertIn('Traceback', stderr)
 
+  def test_signals_end_it_with_one_line(self):
+    for name, status in (('SIGINT', 130), ('SIGTERM', 143)):
+      outcome = self.run_program(
+        '--gin_file=x.gin', f"--gin_bindings=train.label = '{name}'"
+      )
+      self.assertEqual(
+        outcome, (status, f'3 {name}\n', f'Stopped by {name}.\n')
+      )
+
   def test_no_configuration(self):
     outcome = self.run_program()
     message = (
-      'No import line brings train, which this program runs. '
-      'Give a configuration: --gin_file=FILE.\n'
+      'No configuration is given. Start, for example, with '
+      '--gin_file=gin/quickstart.gin\n'
     )
     self.assertEqual(outcome, (2, '', message))
+    self.assertEqual(self.run_program('--epochs=3'), outcome)
 
   def test_missing_file(self):
     outcome = self.run_program('--gin_file=y.gin')
@@ -108,10 +119,19 @@ class EntryPointTest(config_case.ConfigCase):
     self.assertIn('train.rate = 1               --lr (LEARNING_RATE)', stdout)
     self.assertIn('train.epochs = 9             --epochs (EPOCHS)', stdout)
 
-  def test_short_flag_of_the_wrong_type(self):
-    status, _, stderr = self.run_program('--gin_file=x.gin', '--epochs=many')
-    self.assertEqual(status, 2)
-    self.assertIn('--epochs', stderr)
+  @parameterized.parameters(
+    ('--lr=nan', 'flag --lr=nan: expected a number.'),
+    ('--width=3.5', 'flag --width=3.5: expected an integer.'),
+    (
+      '--levels=3,x',
+      'flag --levels=3,x: expected integers with commas between, as 3,5,7.',
+    ),
+    ('--lr=1 --lr=2', '--lr is given twice: give it once.'),
+  )
+  def test_wrong_value_of_a_flag(self, given, message):
+    outcome = self.run_program('--gin_file=x.gin', *given.split())
+    message += ' --help lists the flags.\n'
+    self.assertEqual(outcome, (2, '', message))
 
   def test_print_config_as_json(self):
     status, stdout, _ = self.run_program(

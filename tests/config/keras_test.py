@@ -53,13 +53,22 @@ class KerasTest(config_case.ConfigCase):
     ),
     (
       "keras.optimizers.Adam.epsilon = '1e-7'",
-      'epsilon must be a value other than a string, True or False. '
-      "Received: epsilon='1e-7' at x.gin:11.",
+      'keras.optimizers.Adam.epsilon must be a value other than a string, '
+      'True, False or '
+      'None. '
+      "Received: keras.optimizers.Adam.epsilon='1e-7' at x.gin:11.",
+    ),
+    (
+      'keras.optimizers.Adam.epsilon = None',
+      'keras.optimizers.Adam.epsilon must be a value other than a string, '
+      'True, '
+      'False or None. Received: keras.optimizers.Adam.epsilon=None at '
+      'x.gin:11.',
     ),
     (
       "keras.optimizers.Adam.amsgrad = 'no'",
-      'amsgrad must be True or False or None. '
-      "Received: amsgrad='no' at x.gin:11.",
+      'keras.optimizers.Adam.amsgrad must be True or False. '
+      "Received: keras.optimizers.Adam.amsgrad='no' at x.gin:11.",
     ),
     (
       'keras.optimisers.Adam.beta_2 = 0.8',
@@ -85,8 +94,9 @@ class KerasTest(config_case.ConfigCase):
       _TEXT.replace('@keras.layers.Dense()', '@keras.losses.Huber()').replace(
         'keras.layers.Dense.units = 3', ''
       ),
-      'layers must be a sequence of Layers, as @name(). Received: '
-      'layers=[@keras.losses.Huber(), @keras.layers.Conv2D()] at x.gin:7.',
+      'train_keras.layers must be a sequence of Layers, as @name(). Received: '
+      'train_keras.layers=[@keras.losses.Huber(), @keras.layers.Conv2D()] at '
+      'x.gin:7.',
       root='train_keras',
     )
 

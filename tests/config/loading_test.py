@@ -115,7 +115,7 @@ class CompositionTest(config_case.ConfigCase):
     self.assertEqual(self.load(f'{text}head.size = 3').build().extra, 3)
     self.assert_faults(
       f"{text}head.size = '3'",
-      "size must be an integer. Received: size='3' at x.gin:14.",
+      "head.size must be an integer. Received: head.size='3' at x.gin:14.",
     )
 
   def test_unregistered_functions_by_their_import(self):
@@ -194,8 +194,7 @@ LEARNING_RATE = 0.2
     configuration = self.load({'x.gin': text, 'y.gin': COMPLETE})
     self.assertEqual(
       configuration.text(),
-      f"""# All that train is configured with: --gin_file=THIS_FILE repeats it.
-import tests.config.small_components
+      f"""import tests.config.small_components
 
 LEARNING_RATE = 0.2
 
@@ -238,16 +237,16 @@ Network.padding = 'same'
     self.assertEqual(self.load(text, ['LEARNING_RATE = 0.5']).build().rate, 0.5)
 
   def test_defaults_in_code(self):
-    text = f'{COMPLETE}Network.layer = @Layer'
-    self.assertEqual(
-      self.load(text).defaults(), ['Layer.rate', 'Layer.trainable']
-    )
+    text = f'import base64\n{COMPLETE}train.extra = @base64.b32decode()\n'
+    text += "base64.b32decode.s = ''"
+    self.assertEqual(self.load(text).defaults(), ['base64.b32decode.casefold'])
 
 
 class ProvenanceTest(config_case.ConfigCase):
   _FILES = {
-    'x.gin': f"{IMPORT}include 'y.gin'\nLEARNING_RATE = 0.2\ntrain.epochs = 5",
-    'y.gin': COMPLETE + 'Network.layer = @Layer',
+    'x.gin': f"{IMPORT}include 'y.gin'\nLEARNING_RATE = 0.2\ntrain.epochs = 5\n"
+    "import base64 as b\ntrain.extra = @b.b32decode()\nb.b32decode.s = ''",
+    'y.gin': COMPLETE,
   }
 
   def test_explained(self):
@@ -257,14 +256,15 @@ class ProvenanceTest(config_case.ConfigCase):
       explained.split('\n\n')[0].split('\n'),
       [
         '# train',
-        'train.epochs = 30            '
+        'train.epochs = 30              '
         '--gin_bindings[0], over x.gin:4 (5), over y.gin:4 (3)',
-        'train.optimizer = @Adam      y.gin:5 < x.gin:2',
-        'train.network = @Network()   y.gin:8 < x.gin:2',
-        'train.rate = 0.2             '
+        'train.optimizer = @Adam        y.gin:5 < x.gin:2',
+        'train.network = @Network()     y.gin:8 < x.gin:2',
+        'train.rate = 0.2               '
         'x.gin:3 (LEARNING_RATE), over y.gin:3 (0.1), used at y.gin:7',
+        'train.extra = @b.b32decode()   x.gin:6',
         '# absent: scale, names, count, flag, options, label, log_every, '
-        'block, extra',
+        'block, maker',
       ],
     )
     self.assertEqual(
@@ -274,9 +274,10 @@ class ProvenanceTest(config_case.ConfigCase):
     self.assertEqual(
       explained.split('\n\n')[3].rstrip().split('\n'),
       [
-        '# Layer',
-        'Layer.rate = 0.1         default in code',
-        'Layer.trainable = True   default in code',
+        '# b.b32decode',
+        "b.b32decode.s = ''             x.gin:7",
+        'b.b32decode.casefold = False   default in code',
+        '# absent: map01',
       ],
     )
 
@@ -297,7 +298,7 @@ class ProvenanceTest(config_case.ConfigCase):
         'over': [{'source': 'y.gin:3', 'text': '0.1'}],
       },
     )
-    self.assertEqual(by_name['Layer', 'rate']['source'], 'default')
+    self.assertEqual(by_name['b.b32decode', 'casefold']['source'], 'default')
     self.assertEqual(by_name['train', 'network']['value'], '@Network()')
 
   def test_short_flags_are_named(self):

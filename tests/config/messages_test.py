@@ -19,7 +19,9 @@ class LanguageTest(config_case.ConfigCase):
     ),
     (
       'train.epochs = 3 4',
-      'Syntax error at x.gin:1: Expected newline. Received: train.epochs = 3 4',
+      'Syntax error at x.gin:1: More follows after a value. A tuple needs '
+      'brackets; bindings are separated by new lines, in flags also by '
+      'semicolons. Received: train.epochs = 3 4',
     ),
     (
       'train.epochs 3',
@@ -61,7 +63,37 @@ class LanguageTest(config_case.ConfigCase):
       'train.label = quickstart at x.gin:1: a string needs quotes: '
       "train.label = 'quickstart'.",
     ),
+    (
+      'train.label = EPOCHS',
+      'train.label = EPOCHS at x.gin:1: a macro needs a %: '
+      'train.label = %EPOCHS',
+    ),
+    (
+      'train.network = Network()',
+      'train.network = Network() at x.gin:1: a reference needs an @: '
+      'train.network = @Network()',
+    ),
+    (
+      'include base.gin',
+      'include base.gin at x.gin:1: a file name needs quotes: '
+      "include 'base.gin'",
+    ),
+    (
+      "train.label = 'quickstart",
+      'Syntax error at x.gin:1: A string is not closed. '
+      "Received: train.label = 'quickstart",
+    ),
+    (
+      'EPOCHS: 3',
+      'Syntax error at x.gin:1: More follows after a value. A tuple needs '
+      'brackets; bindings are separated by new lines, in flags also by '
+      'semicolons. Received: EPOCHS: 3',
+    ),
     ('train.flag = true', 'train.flag = true at x.gin:1: write True.'),
+    (
+      'train.rate = nan',
+      'train.rate = nan at x.gin:1: a number must be finite.',
+    ),
     (
       'epochs = 3',
       'epochs = 3 at x.gin:1 names no component. Write component.parameter, '
@@ -82,8 +114,6 @@ class LanguageTest(config_case.ConfigCase):
     (
       'LEARNING_RATE = 0.1\ntrain.rate = %LERNING_RATE\ntrain.epochs = 3',
       'Unknown macro LERNING_RATE at x.gin:2. Did you mean LEARNING_RATE?',
-      'Macro LEARNING_RATE at x.gin:1 is used nowhere. '
-      'Did you mean LERNING_RATE?',
     ),
     (
       'EPOCHS = %EPOCHS',
@@ -121,10 +151,9 @@ class LanguageTest(config_case.ConfigCase):
       'train.epochs = 0\n'
       'train.optimizer = @Adm\n',
       'Unknown macro LERNING_RATE at x.gin:2. Did you mean LEARNING_RATE?',
-      'Macro LEARNING_RATE at x.gin:1 is used nowhere. Did you mean '
-      'LERNING_RATE?',
       'Unknown component Adm at x.gin:4. Did you mean Adam?',
-      'epochs must be a positive integer. Received: epochs=0 at x.gin:3.',
+      'train.epochs must be a positive integer. Received: train.epochs=0 at '
+      'x.gin:3.',
     )
 
   def test_faults_of_several_files_come_together(self):
@@ -185,6 +214,13 @@ class IncludeTest(config_case.ConfigCase):
 
 
 class ImportTest(config_case.ConfigCase):
+  def test_no_private_name_is_proposed(self):
+    self.write('lab.py', '_spectrum = 1\ndef other(): return 1\n')
+    self.assert_faults(
+      f'import lab\n{COMPLETE}train.extra = @lab.spectrum()',
+      'Unknown component lab.spectrum at x.gin:13. There is no spectrum in it.',
+    )
+
   def test_unknown_module(self):
     self.assert_faults(
       'import my_lab.heads',
@@ -250,40 +286,43 @@ class ProgramTest(config_case.ConfigCase):
     ),
     (
       'train.count = 3.0',
-      'count must be an integer or None. Received: count=3.0 at x.gin:12.',
+      'train.count must be an integer or None. Received: train.count=3.0 at '
+      'x.gin:12.',
     ),
     (
       'train.count = True',
-      'count must be an integer or None. Received: count=True at x.gin:12.',
+      'train.count must be an integer or None. Received: train.count=True at '
+      'x.gin:12.',
     ),
     (
       'train.flag = 1',
-      'flag must be True or False or None. Received: flag=1 at x.gin:12.',
+      'train.flag must be True or False or None. Received: train.flag=1 at '
+      'x.gin:12.',
     ),
     (
       "train.names = 'a'",
-      'names must be a sequence of strings or None. '
-      "Received: names='a' at x.gin:12.",
+      'train.names must be a sequence of strings or None. '
+      "Received: train.names='a' at x.gin:12.",
     ),
     (
       "train.names = ['a', 1]",
-      'names must be a sequence of strings or None. '
-      "Received: names=['a', 1] at x.gin:12.",
+      'train.names must be a sequence of strings or None. '
+      "Received: train.names=['a', 1] at x.gin:12.",
     ),
     (
       "train.options = {'a': 'b'}",
-      'options must be a dictionary or None. '
-      "Received: options={'a': 'b'} at x.gin:12.",
+      'train.options must be a dictionary from strings to integers or None. '
+      "Received: train.options={'a': 'b'} at x.gin:12.",
     ),
     (
       'train.label = @text',
-      'label must be a string or None. Received: label=@text at x.gin:12.',
+      'train.label must be a string or None. Received: train.label=@text at '
+      'x.gin:12.',
     ),
     (
       'train.label = @Adam()',
-      'label must be a string or None. Received: label=@Adam() at x.gin:12.',
-      'Adam.learning_rate is not set: @Adam() at x.gin:12 needs it. '
-      'Expected: a positive number.',
+      'train.label must be a string or None. Received: train.label=@Adam() at '
+      'x.gin:12.',
     ),
     (
       'text.value = "a"',
@@ -306,8 +345,9 @@ class ProgramTest(config_case.ConfigCase):
     ),
     (
       'train.scale = @Layer',
-      'scale must be a reference to a float, as @name or None. '
-      'Received: scale=@Layer at x.gin:12.',
+      'train.scale must be a function returning a float, as @function or '
+      '@Class(), or None. '
+      'Received: train.scale=@Layer at x.gin:12.',
     ),
     (
       'tests.config.small_components.train.epochs = 4',
@@ -326,11 +366,7 @@ class ProgramTest(config_case.ConfigCase):
     ),
     (
       'train.extra = @other/text()\nothre/text.value = "a"',
-      'other/text.value is not set: @other/text() at x.gin:12 needs it. '
-      'Expected: a string.',
       'Unknown scope other in @other/text() at x.gin:12. Did you mean othre?',
-      'Unknown scope othre in othre/text.value at x.gin:13. '
-      'Did you mean other?',
     ),
     (
       'Network.layer = @Layer\nLayer.rte = 0.5',
@@ -340,78 +376,103 @@ class ProgramTest(config_case.ConfigCase):
       'Network.layer = @Layer\nLayer.dtype = "float16"',
       'Unknown parameter Layer.dtype at x.gin:13. '
       'Layer takes: rate, trainable.',
+      'Layer.rate is not set: @Layer at x.gin:12 needs it. Expected: a value '
+      'other than a string, True, False or None. A default in code does not '
+      'count; add the line: Layer.rate = 0.1',
     ),
     (
-      'Network.layer = @Layer\nLayer.trainable = 1',
-      'trainable must be True or False or None. '
-      'Received: trainable=1 at x.gin:13.',
+      'train.extra = @default()',
+      'default.value is not set: @default() at x.gin:12 needs it. Expected: an '
+      'integer. A default in code does not count; add the line: '
+      'default.value = 3',
+    ),
+    (
+      'Network.layer = @Layer\nLayer.rate = 0.5\nLayer.trainable = 1',
+      'Layer.trainable must be True or False or None. '
+      'Received: Layer.trainable=1 at x.gin:14.',
     ),
     (
       'Network.layer = @Layer\nLayer.rate = "high"',
-      'rate must be a value other than a string, True or False. '
-      "Received: rate='high' at x.gin:13.",
+      'Layer.rate must be a value other than a string, True, False or None. '
+      "Received: Layer.rate='high' at x.gin:13.",
     ),
   )
   def test_one_more_line(self, line, *expected):
     self.assert_faults(COMPLETE + line, *expected)
 
+  def test_a_call_too_many(self):
+    self.assert_faults(
+      f'{COMPLETE}train.maker = @Adam()',
+      'train.maker must be a function returning an Adam, as @function or '
+      '@Class(), or None. Received: train.maker=@Adam() at x.gin:12.',
+    )
+
+  @parameterized.parameters(
+    ('None', 'None'), ('@text()', '@text()'), ('@Adam()', '@Adam()'), ('3', '3')
+  )
+  def test_what_does_not_provide_what_a_protocol_asks_for(self, value, shown):
+    self.assert_faults(
+      f'import tests.config.small_components\nrun.on = {value}',
+      f'run.on must be a Runner, as @name(). Received: run.on={shown} at '
+      'x.gin:2.',
+      root='run',
+    )
+
   @parameterized.parameters(
     (
       'train.epochs = 3',
       'train.epochs = 0',
-      'epochs must be a positive integer. Received: epochs=0 at x.gin:4.',
+      'train.epochs must be a positive integer. Received: train.epochs=0 at '
+      'x.gin:4.',
     ),
     (
       'Adam.beta = 0.9',
       'Adam.beta = 1.5',
-      'beta must be a number at least 0 and below 1. '
-      'Received: beta=1.5 at x.gin:6.',
+      'Adam.beta must be a number at least 0 and below 1. '
+      'Received: Adam.beta=1.5 at x.gin:6.',
     ),
     (
       '(1, 2)',
       '(3, 0)',
-      'levels must be 1 to 3 positive integers. '
-      'Received: levels=(3, 0) at x.gin:9.',
+      'Network.levels must be 1 to 3 positive integers. '
+      'Received: Network.levels=(3, 0) at x.gin:9.',
     ),
     (
       '(1, 2)',
       '(3)',
-      'levels must be 1 to 3 positive integers. '
-      'Received: levels=3 at x.gin:9. One element is written (3,).',
+      'Network.levels must be 1 to 3 positive integers. '
+      'Received: Network.levels=3 at x.gin:9. One element is written (3,).',
     ),
     (
       "'same'",
       "'Same'",
-      "padding must be one of 'same', 'valid'. "
-      "Received: padding='Same' at x.gin:11.",
+      "Network.padding must be one of 'same', 'valid'. "
+      "Received: Network.padding='Same' at x.gin:11.",
     ),
     (
       '= 0.1',
       "= '0.1'",
-      "rate must be a number or None. Received: rate='0.1' at x.gin:3 "
+      "train.rate must be a number or None. Received: train.rate='0.1' at "
+      'x.gin:3 '
       '(LEARNING_RATE).',
     ),
     (
       '= @Adam',
       '= @Adam()',
-      'optimizer must be a reference to an Adam or a Momentum, as @name. '
-      'Received: optimizer=@Adam() at x.gin:5.',
-      'Adam.learning_rate is not set: @Adam() at x.gin:5 needs it. '
-      'Expected: a positive number.',
+      'train.optimizer must be a reference to an Adam or a Momentum, as @name. '
+      'Received: train.optimizer=@Adam() at x.gin:5.',
     ),
     (
       '@Network()',
       '@Network',
-      'network must be a Network, as @name() or None. '
-      'Received: network=@Network at x.gin:8.',
+      'train.network must be a Network, as @name(), or None. '
+      'Received: train.network=@Network at x.gin:8.',
     ),
     (
       '@Network()',
       '@Adam()',
-      'network must be a Network, as @name() or None. '
-      'Received: network=@Adam() at x.gin:8.',
-      'Adam.learning_rate is not set: @Adam() at x.gin:8 needs it. '
-      'Expected: a positive number.',
+      'train.network must be a Network, as @name(), or None. '
+      'Received: train.network=@Adam() at x.gin:8.',
       *(
         f'Network.{name} at x.gin:{line} is used nowhere: no reference leads '
         'from train to @Network.'
@@ -433,10 +494,8 @@ class ProgramTest(config_case.ConfigCase):
     (
       '@Adam\nAdam.beta = 0.9',
       '@text\ntext.value = "a"',
-      'optimizer must be a reference to an Adam or a Momentum, as @name. '
-      'Received: optimizer=@text at x.gin:5.',
-      '@text at x.gin:5 must take learning_rate: train.optimizer is called '
-      'with it.',
+      'train.optimizer must be a reference to an Adam or a Momentum, as @name. '
+      'Received: train.optimizer=@text at x.gin:5.',
     ),
   )
   def test_one_change(self, old, new, *expected):
@@ -453,9 +512,10 @@ Adam.beta = 'high'
 Momentum.decay = 0.5
 """,
       'Unknown parameter train.rat at x.gin:5. Did you mean train.rate?',
-      'epochs must be a positive integer. Received: epochs=0 at x.gin:3.',
-      'beta must be a number at least 0 and below 1. '
-      "Received: beta='high' at x.gin:6.",
+      'train.epochs must be a positive integer. Received: train.epochs=0 at '
+      'x.gin:3.',
+      'Adam.beta must be a number at least 0 and below 1. '
+      "Received: Adam.beta='high' at x.gin:6.",
       'Momentum.decay at x.gin:7 is used nowhere: no reference leads from '
       'train to @Momentum.',
     )
@@ -490,6 +550,21 @@ Momentum.decay = 0.5
     ):
       configuration.build()
 
+  def test_what_a_component_refuses_when_it_is_called_later(self):
+    text = f'{COMPLETE}train.scale = @scale\nscale.factor = 0'
+    configuration = self.load(text)
+    scale = configuration.build().scale
+    with self.assertRaisesRegex(
+      config_case.InputError,
+      '^scale: The factor must not be zero.\n'
+      '  scale.factor is bound at x.gin:13.$',
+    ):
+      with configuration.explaining():
+        scale(1.0)
+    with self.assertRaisesRegex(ValueError, '^Of the program itself.$'):
+      with configuration.explaining():
+        raise ValueError('Of the program itself.')
+
 
 class FlagTest(config_case.ConfigCase):
   def assert_flag_faults(self, bindings, *expected, **kwargs):
@@ -505,8 +580,24 @@ class FlagTest(config_case.ConfigCase):
   def test_wrong_value(self):
     self.assert_flag_faults(
       ['train.count = 1', 'train.epochs = -1'],
-      'epochs must be a positive integer. '
-      'Received: epochs=-1 at --gin_bindings[1].',
+      'train.epochs must be a positive integer. '
+      'Received: train.epochs=-1 at --gin_bindings[1].',
+    )
+
+  def test_misspelt_parameter_is_one_fault(self):
+    self.assert_flag_faults(
+      ['train.epochz = 3'],
+      'Unknown parameter train.epochz at --gin_bindings[0]. '
+      'Did you mean train.epochs?',
+    )
+    self.assert_flag_faults(
+      ['train.optimiser = @Momentum; Momentum.decay = %DECAY; DECAY = 0.1'],
+      'Unknown parameter train.optimiser at --gin_bindings[0]. '
+      'Did you mean train.optimizer?',
+    )
+    self.assert_faults(
+      COMPLETE.replace('train.epochs', 'train.epochz'),
+      'Unknown parameter train.epochz at x.gin:4. Did you mean train.epochs?',
     )
 
   def test_without_effect(self):
@@ -546,8 +637,8 @@ class FlagTest(config_case.ConfigCase):
   def test_short_flag_out_of_range(self):
     self.assert_faults(
       COMPLETE.replace('(1, 2)', '%LEVELS'),
-      'levels must be 1 to 3 positive integers. '
-      'Received: levels=(3, 0) at --levels (LEVELS).',
+      'Network.levels must be 1 to 3 positive integers. '
+      'Received: Network.levels=(3, 0) at --levels (LEVELS).',
       short_flags=[('--levels', 'LEVELS = (3,0,)')],
     )
 

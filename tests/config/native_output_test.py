@@ -38,10 +38,9 @@ class HiddenTest(absltest.TestCase):
   def test_shows_all_when_something_breaks(self):
     self.assertStartsWith(_stderr('1 / 0'), 'chatterTraceback')
 
-  def test_shows_nothing_more_when_the_input_is_wrong(self):
-    self.assertStartsWith(
-      _stderr('raise errors.InputError("wrong")'), 'Traceback'
-    )
+  def test_shows_nothing_more_when_the_user_is_the_reason(self):
+    for reason in ('errors.InputError("wrong")', 'KeyboardInterrupt'):
+      self.assertStartsWith(_stderr(f'raise {reason}'), 'Traceback')
 
   def test_hides_nothing_from_those_who_ask(self):
     self.assertEqual(_stderr('pass', TF_CPP_MIN_LOG_LEVEL='0'), 'chatter after')

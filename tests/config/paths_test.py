@@ -39,6 +39,20 @@ class PathsTest(config_case.ConfigCase):
     self.assertEqual(paths.display(f'{paths.project_root()}/gin/x'), 'gin/x')
     self.assertEqual(paths.display('/elsewhere/x'), '/elsewhere/x')
 
+  def test_display_of_a_file_that_the_users_hides(self):
+    name = 'tinygin/config/paths.py'
+    ours = os.path.join(paths.project_root(), name)
+    self.assertEqual(paths.display(ours), name)
+    self.assertEqual(paths.display(self.write(name, '')), name)
+    self.assertEqual(paths.display(ours), ours)
+
+  def test_display_of_a_file_that_is_the_users(self):
+    name = 'tinygin/config/paths.py'
+    ours = os.path.join(paths.project_root(), name)
+    os.makedirs(f'{self.folder}/tinygin/config')
+    os.symlink(ours, f'{self.folder}/{name}')
+    self.assertEqual(paths.display(ours), name)
+
 
 if __name__ == '__main__':
   absltest.main()

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Annotated
 from typing import Literal
+from typing import Protocol
 
 import gin
 
@@ -36,7 +37,7 @@ class Momentum:
 class LayerBase:
   """What networks of other libraries are derived from."""
 
-  def __init__(self, trainable=True, dtype=None, **kwargs):
+  def __init__(self, trainable: bool | None = None, dtype=None, **kwargs):
     if kwargs:
       raise ValueError(f'Unrecognized arguments: {kwargs}')
     self.trainable = trainable
@@ -72,6 +73,12 @@ def text(value: str) -> str:
 
 
 @gin.register
+def default(value: int = 3) -> int:
+  """Has a default in code."""
+  return value
+
+
+@gin.register
 def pair(first: int, second: int) -> int:
   """Adds, unless the sum is too large."""
   if first + second > 100:
@@ -82,6 +89,8 @@ def pair(first: int, second: int) -> int:
 @gin.register
 def scale(x: float, factor: float) -> float:
   """Multiplies."""
+  if not factor:
+    raise ValueError('The factor must not be zero.')
   return x * factor
 
 
@@ -113,7 +122,23 @@ class Train:
   label: str | None = None
   log_every: Annotated[int | None, constraints.CONTINUABLE] = None
   block: Annotated[Named, constraints.Supplies('width')] | None = None
+  maker: Callable[[], Adam] | None = None
   extra: object = None
+
+
+class Runner(Protocol):
+  """What `Run` asks for."""
+
+  def start(self) -> None:
+    """Starts."""
+
+
+@gin.configurable('run')
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A root that takes whatever provides what it needs."""
+
+  on: Runner
 
 
 @gin.configurable('build')

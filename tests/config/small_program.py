@@ -3,6 +3,7 @@
 small_program --gin_file=FILE
 """
 
+import signal
 import sys
 
 from tinygin.config import entry_point
@@ -18,6 +19,8 @@ def main(argv: list[str]) -> int | None:
   print(train.epochs, train.label)
   if train.label == 'fail':
     raise RuntimeError('A failure of the program.')
+  if train.label in ('SIGINT', 'SIGTERM'):
+    signal.raise_signal(signal.Signals[train.label])
   if 'tensorflow' in sys.modules:
     print('TensorFlow was imported.')
   return train.count

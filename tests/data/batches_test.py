@@ -87,13 +87,13 @@ class TrainingTest(absltest.TestCase):
     )
 
 
-class SheetTest(absltest.TestCase):
+class FirstTest(absltest.TestCase):
   def test_shows_what_the_run_sees_first(self):
     split = _split(10)
-    sheet = batches.sheet(
-      split, seed=5, augmentation=AUGMENTATION, rows=2, columns=3
+    images, labels = batches.first(
+      split, seed=5, augmentation=AUGMENTATION, count=6
     )
-    self.assertEqual((sheet.dtype, sheet.shape), (tf.uint8, (1, 4, 6, 3)))
+    self.assertEqual((images.dtype, images.shape), (tf.uint8, (6, 2, 2, 3)))
     dataset = batches.training(
       split,
       ONE,
@@ -103,31 +103,27 @@ class SheetTest(absltest.TestCase):
       augmentation=AUGMENTATION,
       preprocessing=tf.identity,
     )
-    images = next(iter(dataset))[0].numpy()
-    for number, image in enumerate(images):
-      row, column = divmod(number, 3)
-      np.testing.assert_allclose(
-        sheet[0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2],
-        image,
-        atol=0.51,
-      )
+    expected = next(iter(dataset))
+    np.testing.assert_allclose(images, expected[0], atol=0.51)
+    np.testing.assert_array_equal(labels, expected[1])
 
 
 class EvaluationTest(parameterized.TestCase):
-  @parameterized.product(size=[1, 7, 8, 9], replicas=[1, 2])
-  def test_counts_every_example_once(self, size, replicas):
+  @parameterized.product(size=[1, 7, 8, 9], replicas=[1, 2], batch_size=[4, 3])
+  def test_holds_every_example_in_order(self, size, replicas, batch_size):
     strategy = ONE if replicas == 1 else TWO
     split = _split(size)
     dataset, steps = batches.evaluation(
-      split, strategy, batch_size=4, preprocessing=tf.identity
+      split, strategy, batch_size=batch_size, preprocessing=tf.identity
     )
     taken = [_local(strategy, batch) for batch in dataset]
     self.assertLen(taken, steps)
-    images, _, weights = (
+    images, labels = (
       np.concatenate(parts) for parts in zip(*taken, strict=True)
     )
-    np.testing.assert_array_equal(images[weights == 1], split.images)
-    self.assertEqual(weights.sum(), size)
+    np.testing.assert_array_equal(images[:size], split.images)
+    np.testing.assert_array_equal(labels[:size], split.labels)
+    self.assertLess(len(images), size + batch_size + replicas)
 
 
 if __name__ == '__main__':

@@ -30,14 +30,12 @@ class RecipesTest(parameterized.TestCase):
       labels=tf.range(12, dtype=tf.int64),
       class_names=tuple('abcdefghijkl'),
     )
-    sheets = [
-      batches.sheet(
-        split, seed=0, augmentation=augmentation, rows=3, columns=4
-      ).numpy()
+    plain, augmented = (
+      batches.first(split, seed=0, augmentation=augmentation, count=12)[0]
       for augmentation in ([], experiment.augmentation)
-    ]
-    self.assertEqual(sheets[1].shape, (1, 3 * 64, 4 * 64, 3))
-    self.assertGreater(np.mean(sheets[0] != sheets[1]), 0.2)
+    )
+    self.assertEqual(augmented.shape, (12, 64, 64, 3))
+    self.assertGreater(np.mean(plain != augmented), 0.2)
 
   def test_there_are_recipes_with_headers(self):
     self.assertContainsSubset(

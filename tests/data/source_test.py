@@ -163,7 +163,7 @@ class StoredImagesTest(parameterized.TestCase):
     def take(limit):
       dataset = batches.training(
         source.read(directory, 'train[:50%]', limit),
-        tf.distribute.get_strategy(),
+        tf.distribute.OneDeviceStrategy('/cpu:0'),
         batch_size=10,
         first_step=first_step,
         seed=4,

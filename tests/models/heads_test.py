@@ -49,10 +49,13 @@ class HeadsTest(parameterized.TestCase):
   @parameterized.parameters(
     (
       'CLASSES = 1',
-      'classes must be an integer at least 2. Received: clas',
+      'classes must be an integer at least 2. Received: linear_head.classes=1',
     ),
     ('DROPOUT = 1.0', 'dropout must be a number at least 0 and below 1. Rec'),
-    ('L2 = -0.1', 'l2 must be a non-negative number. Received: l2=-0.1'),
+    (
+      'L2 = -0.1',
+      'l2 must be a non-negative number. Received: linear_head.l2=',
+    ),
   )
   def test_out_of_range(self, binding, message):
     with self.assertRaisesRegex(errors.InputError, message):

@@ -52,7 +52,7 @@ class TinyInceptionNetTest(parameterized.TestCase):
     ),
     (
       'LEVELS = (1, 1, 1, 1)',
-      r'levels must be 1 to 3 positive integers. Received: levels=\(1, 1, 1, 1',
+      r'TinyInceptionNet.levels must be 1 to 3 positive integers. ',
     ),
   )
   def test_wrong_sizes(self, binding, message):

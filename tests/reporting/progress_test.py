@@ -1,15 +1,31 @@
 """The progress of a run, line by line."""
 
 import io
+import os
+import pty
+import termios
+import tty
 
 from absl.testing import absltest
 
 from tinygin.reporting import progress
 
 
-class _Terminal(io.StringIO):
-  def isatty(self):
-    return True
+class _Terminal:
+  """A terminal of 60 columns."""
+
+  def __init__(self):
+    self._screen, terminal = pty.openpty()
+    tty.setraw(terminal)
+    termios.tcsetwinsize(terminal, (24, 60))
+    self.stream = os.fdopen(terminal, 'w')
+
+  def lines(self):
+    """Returns what was written, cut where the live line is erased."""
+    written = os.read(self._screen, 4096).decode()
+    self.stream.close()
+    os.close(self._screen)
+    return written.split('\r\x1b[2K')
 
 
 class ProgressTest(absltest.TestCase):
@@ -36,11 +52,33 @@ class ProgressTest(absltest.TestCase):
     )
 
   def test_a_terminal_shows_one_live_line(self):
-    stream = _Terminal()
-    self._show(stream)
+    terminal = _Terminal()
+    self._show(terminal.stream)
     # Every line starts by erasing the live one; only results end theirs.
-    lines = stream.getvalue().split('\r\x1b[2K')
-    self.assertEqual([line.endswith('\n') for line in lines[1:]], [0, 1, 0])
+    self.assertEqual(
+      terminal.lines(),
+      [
+        '',
+        'step 50/1,000  epoch 0.50  loss 1.2500  top1 0.5000  160 im',
+        'step 50/1,000  epoch 0.50  validation loss 1.5000  top1 0.2500\n',
+        'step 100/1,000  epoch 1.00  loss 1.0000  top1 0.7500  160 i',
+      ],
+    )
+
+  def test_the_last_live_line_is_ended_once(self):
+    terminal = _Terminal()
+    shown = self._show(terminal.stream)
+    shown.close()
+    shown.close()
+    shown.note('done')
+    self.assertEndsWith(terminal.lines()[-1], '160 i\ndone\n')
+
+  def test_nothing_is_erased_before_a_live_line(self):
+    terminal = _Terminal()
+    shown = progress.Progress(9, 1, now=0.0, stream=terminal.stream)
+    shown.note('start')
+    shown.close()
+    self.assertEqual(terminal.lines(), ['start\n'])
 
   def test_evaluations_do_not_count_as_training_time(self):
     shown = self._show(io.StringIO())

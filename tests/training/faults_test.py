@@ -4,6 +4,7 @@ However often a run was cut off, its weights, logs and result are those of a run
 that was not. `--cuts=200` is the long form.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -11,9 +12,12 @@ import pathlib
 import random
 import shutil
 import signal
+import subprocess
+import sys
 from unittest import mock
 
 import tensorflow as tf
+from absl import app
 from absl import flags
 from absl.testing import absltest
 
@@ -26,6 +30,9 @@ from tinygin.training import evaluation
 from tinygin.training import plateaus
 from tinygin.training import trainer
 
+_FULL_DISK = flags.DEFINE_string(
+  'full_disk', None, 'Train in this directory, and fill its disk.'
+)
 _CUTS = flags.DEFINE_integer('cuts', 6, 'How often runs are cut off.')
 
 # What a run does that can be cut off: before it, and so after the last.
@@ -76,6 +83,7 @@ def _train(directory, cut, number):
       ),
       directory,
       may_build=False,
+      describe=lambda step: None,
     )
   return passed
 
@@ -148,6 +156,61 @@ class FaultsTest(absltest.TestCase):
         cuts += status != 0
       self.assertEqual(_outcome(directory), expected)
 
+  def test_a_full_disk(self):
+    directory = self._directory()
+    mount = 'mount -t tmpfs -o size=2m none "$1" && shift && exec "$@"'
+    command = ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c']
+    command += [mount, 'sh', str(directory)]
+    if subprocess.run([*command, 'true'], capture_output=True).returncode:
+      self.skipTest('a small disk cannot be mounted here')
+    finished = subprocess.run(
+      [*command, sys.executable, __file__, f'--full_disk={directory}'],
+      env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+      stdout=subprocess.PIPE,
+      text=True,
+    )
+    first, kept, result = finished.stdout.splitlines()
+    self.assertRegex(
+      first,
+      rf'^The checkpoint of step 20 could not be written to {directory}/'
+      r'checkpoints: .*No space left on device.*\. The checkpoints before it '
+      r'are whole; start the run again once there is room\.$',
+    )
+    self.assertEqual(kept, "['step-00000010']")
+    self.assertEqual(result, 'completed at step 23')
+
+
+def _fill_disk(directory):
+  """Trains till there is no room for a checkpoint, and again with room."""
+  directory = pathlib.Path(directory)
+  filler, save = directory / 'filler', checkpoints.Checkpoints.save
+
+  def save_on_a_full_disk(saved, step, *arguments, **keywords):
+    if step == 20:
+      with contextlib.suppress(OSError), open(filler, 'wb', 0) as file:
+        while True:
+          file.write(bytes(512))
+    save(saved, step, *arguments, **keywords)
+
+  with mock.patch.object(checkpoints.Checkpoints, 'save', save_on_a_full_disk):
+    try:
+      _train(directory, 0, 0)
+    except errors.RunError as error:
+      print(str(error).replace('\n', ' '))
+  print([path.name for path in (directory / 'checkpoints').iterdir()])
+  filler.unlink()
+  _train(directory, 0, 0)
+  result = json.loads((directory / 'result.json').read_text())
+  print(result['status'], 'at step', result['step'])
+
+
+def main(argv):
+  """Tests, or is what a test runs."""
+  if _FULL_DISK.value:
+    _fill_disk(_FULL_DISK.value)
+  else:
+    absltest.main(argv=argv)
+
 
 if __name__ == '__main__':
-  absltest.main()
+  app.run(main)

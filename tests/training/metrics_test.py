@@ -12,22 +12,22 @@ class MetricsTest(absltest.TestCase):
     logits = generator.normal(size=(64, 12)).astype(np.float32)
     labels = generator.integers(0, 12, 64)
     losses = generator.uniform(size=64).astype(np.float32)
-    weights = (generator.uniform(size=64) < 0.7).astype(np.float32)
-    means = metrics.mean(metrics.sums(losses, labels, logits, weights).numpy())
+    means = metrics.mean(metrics.sums(losses, labels, logits).numpy())
     ranks = np.argmax(np.argsort(-logits, axis=1) == labels[:, None], axis=1)
-    counted = weights == 1
-    self.assertEqual(means.count, counted.sum())
-    self.assertAlmostEqual(means.top1, np.mean(ranks[counted] == 0), places=6)
-    self.assertAlmostEqual(means.top5, np.mean(ranks[counted] < 5), places=6)
-    self.assertAlmostEqual(means.loss, losses[counted].mean(), places=5)
+    self.assertEqual(means.count, 64)
+    self.assertAlmostEqual(means.top1, np.mean(ranks == 0), places=6)
+    self.assertAlmostEqual(means.top5, np.mean(ranks < 5), places=6)
+    self.assertAlmostEqual(means.loss, losses.mean(), places=5)
+    outcomes = metrics.outcomes(losses, labels, logits).numpy()
+    odds = np.exp(logits)
+    probabilities = odds / odds.sum(axis=1, keepdims=True)
+    expected = [losses, ranks + 1, logits.argmax(1), probabilities.max(1)]
+    np.testing.assert_allclose(outcomes, np.stack(expected, axis=1), rtol=1e-5)
 
   def test_a_network_without_an_opinion_is_not_right(self):
     for logits in (np.zeros((4, 8)), np.full((4, 8), np.nan)):
       totals = metrics.sums(
-        np.ones(4, np.float32),
-        np.arange(4),
-        logits.astype(np.float32),
-        np.ones(4, np.float32),
+        np.ones(4, np.float32), np.arange(4), logits.astype(np.float32)
       ).numpy()
       self.assertEqual(list(totals[1:3]), [0, 0])
 

@@ -102,6 +102,7 @@ def make(strategy, **changes):
     'evaluate_every': '10 steps',
     'log_every': '5 steps',
     'steps_per_loop': 4,
+    'profile_steps': None,
     'keep_checkpoints': 2,
     **changes,
   }

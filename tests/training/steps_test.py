@@ -60,7 +60,7 @@ class TrainingStepTest(parameterized.TestCase):
     normalized=False,
     **changes,
   ):
-    """Trains a linear network; returns its weights, sums and averages."""
+    """Trains a linear network; returns its weights, sums, averages and norm."""
     strategy = STRATEGIES[replicas]
     keras.utils.set_random_seed(2)
     with strategy.scope():
@@ -96,10 +96,20 @@ class TrainingStepTest(parameterized.TestCase):
     iterator = _distributed(
       strategy, default_images if images is None else images, labels
     )
-    sums, finite = step.loop()(iterator, tf.constant(count))
+    sums, finite, norm = step.loop()(iterator, tf.constant(count))
     weights = [weight.numpy() for weight in model.trainable_variables]
     averages = averaged and [v.numpy() for v in averaged.variables.values()]
-    return weights, sums.numpy(), int(finite), averages
+    return weights, sums.numpy(), int(finite), averages, float(norm)
+
+  @parameterized.product(replicas=[1, 2], clip_norm=[None, 0.1])
+  def test_norm_is_that_of_the_whole_gradient(self, replicas, clip_norm):
+    before, *_ = self._train(1, count=0)
+    after, *_ = self._train(1, count=1)
+    # At the rate of 0.5, the first step goes by half of the gradient.
+    moves = [one - other for one, other in zip(before, after, strict=True)]
+    expected = 2 * np.sqrt(sum(np.sum(np.square(each)) for each in moves))
+    *_, norm = self._train(replicas, count=1, clip_norm=clip_norm)
+    self.assertAlmostEqual(norm, expected, places=4)
 
   def _assert_equal(self, ours, theirs):
     for one, other in zip(ours, theirs, strict=True):
@@ -125,9 +135,7 @@ class TrainingStepTest(parameterized.TestCase):
   @parameterized.parameters(1, 2)
   def test_clips_the_gradient_of_the_whole_batch(self, replicas):
     clip_norm = 0.05
-    (kernel, bias), _, _, _ = self._train(
-      replicas, count=1, clip_norm=clip_norm
-    )
+    (kernel, bias), *_ = self._train(replicas, count=1, clip_norm=clip_norm)
     keras.utils.set_random_seed(2)
     dense = keras.layers.Dense(5)
     dense.build((None, 48))

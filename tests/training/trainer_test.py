@@ -1,6 +1,7 @@
 """The training loop: it learns, resumes exactly, and reports what it did."""
 
 import functools
+import gc
 import json
 import pathlib
 import signal
@@ -10,13 +11,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
+from absl.testing import parameterized
 from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.compat.proto import event_pb2
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from tests.training import small_experiment
 from tinygin.config import errors
+from tinygin.reporting import logs
 from tinygin.training import checkpoints
+from tinygin.training import evaluation
 from tinygin.training import plateaus
 from tinygin.training import schedules
+from tinygin.training import steps
 from tinygin.training import strategies
 from tinygin.training import trainer
 
@@ -39,6 +46,21 @@ def _without_times(lines):
   ]
 
 
+def _events(directory):
+  """Returns writer, tag and step of all that TensorBoard reads, in order."""
+  found = []
+  for path in directory.glob('**/events.out.*'):
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+      event = event_pb2.Event.FromString(record)
+      tags = [value.tag for value in event.summary.value]
+      tags += ['graph'] * event.HasField('graph_def')
+      found += [(path.parent.name, tag, event.step) for tag in tags]
+  return sorted(
+    (writer if writer in logs.SPLITS else '', tag, step)
+    for writer, tag, step in found
+  )
+
+
 def _variables(directory):
   """Returns the newest checkpoint's variables by name."""
   step = checkpoints.steps(directory / 'checkpoints')[-1]
@@ -51,21 +73,34 @@ def _variables(directory):
   }
 
 
+def _live_variables():
+  """Returns the names of all variables of the process, by their identity."""
+  gc.collect()
+  return {
+    id(each): each.name.split(':')[0].removesuffix('/replica_1')
+    for each in gc.get_objects()
+    if isinstance(each, tf.Variable)
+  }
+
+
 def _sgd(learning_rate):
   return keras.optimizers.SGD(learning_rate)
 
 
-class TrainerTest(absltest.TestCase):
+class TrainerTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.enter_context(small_experiment.patched())
+    self.steps = []
 
   def _directory(self):
     return pathlib.Path(self.create_tempdir().full_path)
 
   def _train(self, strategy, directory, **changes):
     experiment = small_experiment.make(strategy, **changes)
-    return trainer.train(experiment, directory, may_build=False)
+    return trainer.train(
+      experiment, directory, may_build=False, describe=self.steps.append
+    )
 
   def _interrupted(self, directory, after_loops, number, **changes):
     """Trains, and sends itself a signal after some calls of the loop."""
@@ -127,6 +162,75 @@ class TrainerTest(absltest.TestCase):
     for ours, theirs in zip(kernels, others, strict=True):
       self.assertFalse(np.array_equal(ours, theirs))
 
+  def test_steps_and_evaluations_are_traced_once(self):
+    functions, calls = [], []
+
+    def kept(builder):
+      def build(*arguments, **keywords):
+        functions.append(builder(*arguments, **keywords))
+        return functions[-1]
+
+      return build
+
+    step = steps.TrainingStep._replica_step
+
+    def counted(training_step, *batch):
+      calls.append(batch)
+      return step(training_step, *batch)
+
+    training_step = steps.TrainingStep
+    with (
+      mock.patch.object(training_step, 'loop', kept(training_step.loop)),
+      mock.patch.object(
+        evaluation.steps, 'evaluation_loop', kept(steps.evaluation_loop)
+      ),
+      mock.patch.object(training_step, '_replica_step', counted),
+    ):
+      # Loops of 4 steps, and of fewer before a line and at the end.
+      self._train(ONE, self._directory(), average_decay=0.9)
+    self.assertLen(functions, 2)
+    for function in functions:
+      self.assertEqual(function.experimental_get_tracing_count(), 1)
+    self.assertLen(calls, 1)
+
+  @parameterized.parameters(1, 2)
+  def test_a_checkpoint_covers_every_variable(self, replicas):
+    directory = self._directory()
+    learners = []
+    variables = trainer.Learner.variables
+
+    def kept(learner):
+      learners.append(learner)
+      return variables(learner)
+
+    before = _live_variables()
+    with mock.patch.object(trainer.Learner, 'variables', kept):
+      self._train(
+        ONE if replicas == 1 else TWO,
+        directory,
+        average_decay=0.9,
+        accumulation=2,
+        optimizer=keras.optimizers.AdamW,
+      )
+    groups = learners[0].variables()
+    covered = {
+      id(part)
+      for members in groups.values()
+      for variable in members.values()
+      for part in (variable, *getattr(variable, 'values', ()))
+    }
+    created = _live_variables().items() - before.items()
+    uncovered = {name for key, name in created if key not in covered}
+    # It follows from the state of the plateau.
+    self.assertEqual(uncovered, {'rate_scale'})
+    for group, members in groups.items():
+      self.assertNotEmpty(members)
+      folder = directory / 'checkpoints'
+      saved = checkpoints.read(folder, checkpoints.steps(folder)[-1], group)
+      for path, variable in members.items():
+        np.testing.assert_array_equal(saved.pop(path), variable.numpy(), path)
+      self.assertEmpty(saved)
+
   def test_a_run_that_was_stopped_ends_as_one_that_was_not(self):
     whole, stopped = self._directory(), self._directory()
     stateful = {
@@ -148,6 +252,7 @@ class TrainerTest(absltest.TestCase):
     ]
     self.assertEqual(exits, [143, 130])
     self._train(ONE, stopped, **stateful)
+    self.assertEqual(self.steps, [0, 0, 4, 14])
     rates = {line.get('learning_rate') for line in _lines(whole)} - {None}
     self.assertGreater(len(rates), 1)
     self.assertTrue(
@@ -160,31 +265,112 @@ class TrainerTest(absltest.TestCase):
     )
 
   def test_what_was_logged_after_the_checkpoint_is_cut_off(self):
-    whole, killed = self._directory(), self._directory()
+    whole = self._directory()
     self._train(ONE, whole)
 
     class Killed(BaseException):
       pass
 
-    def kill(*arguments, **keywords):
-      raise Killed
+    for saves in (0, 1):
+      killed = self._directory()
+      done = [checkpoints.Checkpoints.save] * saves
 
-    with mock.patch.object(checkpoints.Checkpoints, 'save', kill):
-      with self.assertRaises(Killed):
-        self._train(ONE, killed)
-    self._train(ONE, killed)
-    self.assertEqual(
-      _without_times(_lines(whole)), _without_times(_lines(killed))
-    )
-    for split in ('train', 'validation'):
-      events = event_accumulator.EventAccumulator(
-        str(killed / split), size_guidance={'tensors': 0}
-      )
-      events.Reload()
+      def save(*arguments, done=done, **keywords):
+        if not done:
+          raise Killed
+        done.pop()(*arguments, **keywords)
+
+      with mock.patch.object(checkpoints.Checkpoints, 'save', save):
+        with self.assertRaises(Killed):
+          self._train(ONE, killed)
+      self._train(ONE, killed)
       self.assertEqual(
-        [event.step for event in events.Tensors('loss')],
-        [line['step'] for line in _lines(whole) if line['split'] == split],
+        _without_times(_lines(whole)), _without_times(_lines(killed))
       )
+      self.assertEqual(_events(whole), _events(killed))
+
+  def test_what_tensorboard_shows(self):
+    directory = self._directory()
+    (directory / 'config.gin').write_text('train.seed = 3\n')
+    parameters = [
+      {'component': 'train', 'parameter': 'seed', 'value': 3, 'source': 'x'},
+      {
+        'component': 'train',
+        'parameter': 'levels',
+        'value': [1, 2],
+        'text': '(1, 2)',
+        'source': 'x',
+      },
+      {'component': 'a', 'parameter': 'b', 'value': 1, 'source': 'default'},
+      {'component': 'train', 'parameter': 'run_dir', 'value': '', 'source': ''},
+    ]
+    (directory / 'provenance.json').write_text(
+      json.dumps({'starts': [{'parameters': parameters}]})
+    )
+    self._train(ONE, directory)
+    events = event_accumulator.EventAccumulator(
+      str(directory), size_guidance={'tensors': 0}
+    )
+    events.Reload()
+    text = events.Tensors('config.gin')[0].tensor_proto
+    self.assertEqual(tf.make_ndarray(text).tolist(), b'    train.seed = 3\n')
+    content = events.summary_metadata[
+      '_hparams_/session_start_info'
+    ].plugin_data.content
+    start = plugin_data_pb2.HParamsPluginData.FromString(
+      content
+    ).session_start_info
+    self.assertEqual(
+      {name: value.WhichOneof('kind') for name, value in start.hparams.items()},
+      {'train.seed': 'number_value', 'train.levels': 'string_value'},
+    )
+    self.assertEqual(start.group_name, directory.name)
+    width, height, picture = tf.make_ndarray(
+      events.Tensors('augmented_inputs')[0].tensor_proto
+    )
+    self.assertEqual(
+      tf.io.decode_png(picture).shape, (int(height), int(width), 3)
+    )
+    nodes = [node.name for node in events.Graph().node]
+    self.assertTrue(any('head' in name for name in nodes))
+    for name in 'confusion', 'most_confident_mistakes':
+      self.assertEqual([each.step for each in events.Tensors(name)], [23])
+    weights = tf.train.load_checkpoint(
+      str(directory / 'checkpoints/step-00000023/variables')
+    ).get_tensor('model/small.Shead.Skernel/.ATTRIBUTES/VARIABLE_VALUE')
+    last = events.Tensors('small/head/kernel')[-1]
+    buckets = tf.make_ndarray(last.tensor_proto)
+    self.assertEqual(last.step, 23)
+    self.assertEqual(buckets[:, 2].sum(), weights.size)
+    self.assertAlmostEqual(buckets[0, 0], weights.min(), places=6)
+    self.assertAlmostEqual(buckets[-1, 1], weights.max(), places=6)
+
+  def test_norms(self):
+    directory = self._directory()
+    self._train(
+      ONE, directory, log_every='1 step', epochs=0.5, evaluate_every='1 step'
+    )
+    train = [line for line in _lines(directory) if line['split'] == 'train']
+    variables = _variables(directory)
+    trained = [
+      value
+      for name, value in variables.items()
+      if name.startswith('model')
+      and 'moving' not in name
+      and 'seed' not in name
+    ]
+    self.assertAlmostEqual(
+      train[-1]['weight_norm'],
+      np.sqrt(sum(np.sum(np.square(each)) for each in trained)),
+      places=4,
+    )
+    self.assertGreater(min(line['gradient_norm'] for line in train), 0)
+
+  def test_profiles_the_steps_asked_for(self):
+    directory = self._directory()
+    self._train(ONE, directory, epochs=1, profile_steps=(5, 7))
+    (profile,) = directory.glob('plugins/profile/*/*.xplane.pb')
+    self.assertTrue(b'small_1/conv2d_1' in profile.read_bytes())
 
   def test_a_finished_run_started_again_says_the_same(self):
     directory = self._directory()
@@ -196,6 +382,20 @@ class TrainerTest(absltest.TestCase):
     result = self._train(ONE, directory, epochs=6, keep_checkpoints=1)
     kept = checkpoints.steps(directory / 'checkpoints')
     self.assertEqual(kept, sorted({result['best']['step'], result['step']}))
+
+  def test_says_which_batch_the_memory_was_too_small_for(self):
+    exhausted = tf.errors.ResourceExhaustedError(None, None, 'OOM when …')
+    with mock.patch.object(
+      steps.TrainingStep, 'loop', lambda _: mock.Mock(side_effect=exhausted)
+    ):
+      with self.assertRaises(errors.RunError) as caught:
+        self._train(TWO, self._directory(), batch_size=16, accumulation=2)
+    self.assertEqual(
+      str(caught.exception),
+      'The memory of the device did not suffice for train.batch_size = 16, '
+      'computed by 2 replicas in 2 parts of 4 each. A smaller '
+      'train.batch_size needs less, and so does a higher train.accumulation.',
+    )
 
   def test_ends_early_when_nothing_improves(self):
     directory = self._directory()
@@ -270,6 +470,30 @@ class TrainerTest(absltest.TestCase):
       'train.batch_size must be a multiple of 2, for 2 replicas. Received: 7.',
     )
 
+  def test_what_is_done_is_not_undone_by_a_shorter_run(self):
+    directory = self._directory()
+    self._train(ONE, directory)
+    self.steps.clear()
+    with self.assertRaises(errors.InputError) as caught:
+      self._train(ONE, directory, epochs=1)
+    self.assertEqual(
+      str(caught.exception),
+      'train.epochs must reach step 23, up to which this run has come already '
+      '(2.044 epochs). Received: 1, which ends at step 12.',
+    )
+    self.assertEmpty(self.steps)
+
+  def test_a_loss_must_not_sum_over_the_batch(self):
+    with self.assertRaises(errors.InputError) as caught:
+      self._train(
+        ONE, self._directory(), loss=lambda labels, logits: tf.ones(())
+      )
+    self.assertEqual(
+      str(caught.exception),
+      'train.loss must give a loss for each example. Received: losses of shape '
+      '() for 2 examples. Losses of Keras need reduction = None.',
+    )
+
   def test_the_network_must_fit_the_classes(self):
     layers = small_experiment.keras.layers
     experiment = small_experiment.make(
@@ -283,7 +507,9 @@ class TrainerTest(absltest.TestCase):
       ),
     )
     with self.assertRaises(errors.InputError) as caught:
-      trainer.train(experiment, self._directory(), may_build=False)
+      trainer.train(
+        experiment, self._directory(), may_build=False, describe=self.fail
+      )
     self.assertEqual(
       str(caught.exception),
       'The network must have an output for each class of the data set. '

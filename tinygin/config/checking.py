@@ -13,59 +13,54 @@ def language_faults(
   document: statements.Document, short_flags: Sequence[str]
 ) -> Iterator[str]:
   """Yields the faults of bindings and macros, whatever they are bound to."""
-  macros = resolution.macro_definitions(document)
   by_name: dict[str, list[statements.Binding]] = {}
   for binding in document.bindings:
     by_name.setdefault(binding.name, []).append(binding)
+  meant: set[str] = set()
   for bindings in by_name.values():
     yield from _repeated(bindings)
     binding = bindings[-1]
     for macro in resolution.macros(binding.value):
-      if macro.name == statements.REQUIRED:
+      if macro == statements.REQUIRED:
         yield (
           f'{binding.name} must be set: {binding.place} leaves it open '
           f'(%{statements.REQUIRED}).'
         )
-      elif macro.name not in macros:
-        near = components.nearest(macro.name, macros)
+      elif macro not in document.macros:
+        meant.add(components.nearest_name(macro, document.macros))
+        near = components.nearest(macro, document.macros)
         yield (
-          f'Unknown macro {macro.name} at {binding.place}.'
+          f'Unknown macro {macro} at {binding.place}.'
           f'{near or " Nothing sets it."}'
         )
-  yield from _unused_macros(document, macros)
+  yield from _unused_macros(document, meant)
   yield from _clashes(by_name, short_flags)
 
 
 def circular_macros(document: statements.Document) -> Iterator[str]:
   """Yields the macros that have no value, as they refer to themselves."""
-  macros = resolution.macro_definitions(document)
-  for start, definitions in macros.items():
-    seen, ahead = set(), [start]
-    while ahead:
-      name = ahead.pop()
-      for macro in resolution.macros(macros[name][-1].value):
-        if macro.name == start:
-          yield f'Macro {start} at {definitions[-1].place} refers to itself.'
-          ahead = []
-          break
-        if macro.name in macros and macro.name not in seen:
-          seen.add(macro.name)
-          ahead.append(macro.name)
+
+  def following(name: str) -> list[str]:
+    used = resolution.macros(document.macros[name][-1].value)
+    return [each for each in used if each in document.macros]
+
+  for name, definitions in document.macros.items():
+    if name in resolution.reachable(following(name), following):
+      yield f'Macro {name} at {definitions[-1].place} refers to itself.'
 
 
 def _unused_macros(
-  document: statements.Document, macros: dict[str, list[statements.Binding]]
+  document: statements.Document, meant: set[str]
 ) -> Iterator[str]:
+  """Yields the macros that nothing uses, nor means by a misspelt name."""
   used = {
-    macro.name
+    macro
     for binding in document.bindings
     for macro in resolution.macros(binding.value)
   }
-  for name, definitions in macros.items():
-    if name not in used:
-      # The nearest of those that lack a value, else of all.
-      near = components.nearest(name, used - set(macros))
-      near = near or components.nearest(name, used)
+  for name, definitions in document.macros.items():
+    if name not in used | meant:
+      near = components.nearest(name, used)
       for place in dict.fromkeys(each.place for each in definitions):
         if place.is_flag:
           yield f'{place} has no effect: nothing uses macro {name}.{near}'
@@ -88,7 +83,7 @@ def _clashes(
       for each in bindings
       if each.place.is_flag and each.place.source not in short_flags
     ]
-    named = {m.name for each in bindings for m in resolution.macros(each.value)}
+    named = {m for each in bindings for m in resolution.macros(each.value)}
     if others:
       for macro in sorted(flags.keys() & {name, *named}):
         yield f'{flags[macro]} and {others[-1]} both set {name}: give one.'
@@ -112,20 +107,27 @@ def unknown_components(
 
 def faults(program: resolution.Program) -> Iterator[str]:
   """Yields what is wrong with the values, once references are followed."""
-  for (_, selector, parameter), bindings in program.bound.items():
+  for bindings in program.bound.values():
     yield from _repeated(bindings)
-    component = program.components[selector]
-    if parameter not in component.parameters:
-      for binding in bindings:
-        yield _unknown_parameter(component, binding)
+  meant: dict[str, set[str]] = {}  # By misspelt bindings, so not missing.
+  for component, binding in program.misspelt:
+    near = components.nearest_name(binding.parameter, component.parameters)
+    meant.setdefault(component.selector, set()).add(near)
+    yield _unknown_parameter(component, binding)
+  unknown_scopes = _unknown_scopes(program)
   for index, node in enumerate(program.nodes.values()):
+    given = meant.get(node.component.selector, set())
+    if node.scope in unknown_scopes:
+      given = set(node.component.parameters)
     yield from _argument_faults(node)
-    yield from _call_faults(node)
+    yield from _call_faults(node, given)
     yield from _endless_calls(node)
     if index == 0:
       by = f'{node.name} is what the program runs'
-      yield from _missing(node, set(), by)
-  yield from _scopes_without_bindings(program)
+      yield from _missing(node, given, by)
+  for scope, (use, near) in unknown_scopes.items():
+    hint = f' Did you mean {near}?' if near else ' Nothing is bound in it.'
+    yield f'Unknown scope {scope} in {use.target} at {use.place}.{hint}'
 
 
 def _repeated(bindings: list[statements.Binding]) -> Iterator[str]:
@@ -158,7 +160,9 @@ def _argument_faults(node: resolution.Node) -> Iterator[str]:
   for name, argument in node.arguments.items():
     annotation = node.component.parameters[name].annotation
     if not constraints.matches(argument.value, annotation):
-      yield constraints.fault(name, argument.value, annotation, argument.where)
+      yield constraints.fault(
+        f'{node.name}.{name}', argument.value, annotation, argument.where
+      )
     if name in node.component.closed:
       yield (
         f'{node.name}.{name} at {argument.binding.place} cannot be bound: '
@@ -166,13 +170,12 @@ def _argument_faults(node: resolution.Node) -> Iterator[str]:
       )
 
 
-def _call_faults(node: resolution.Node) -> Iterator[str]:
+def _call_faults(node: resolution.Node, given: set[str]) -> Iterator[str]:
   """Yields what the references to a component lack or should not have."""
-  known = node.component.parameters
   supplied_by: dict[str, str] = {}
   for use in node.uses:
     for name in sorted(use.supplied or ()):
-      if name not in known:
+      if name not in node.component.parameters:
         yield (
           f'{use.target} at {use.place} must take {name}: {use.name} is '
           'called with it.'
@@ -186,32 +189,44 @@ def _call_faults(node: resolution.Node) -> Iterator[str]:
       )
   reported: set[str] = set()
   for use in node.uses:
-    if use.supplied is not None:
-      by = f'{use.target} at {use.place} needs it'
-      yield from _missing(node, reported | use.supplied, by)
-      reported |= set(known) - use.supplied
+    by = f'{use.target} at {use.place} needs it'
+    supplied = use.supplied
+    if supplied is None:  # Unknown: all that Python does not ask for may be.
+      supplied = {
+        name
+        for name, each in node.component.parameters.items()
+        if each.default is components.EMPTY
+      }
+    yield from _missing(node, given | reported | supplied, by)
+    reported |= set(node.component.parameters) - supplied
 
 
-def _missing(
-  node: resolution.Node, supplied: set[str], by: str
-) -> Iterator[str]:
+def _missing(node: resolution.Node, given: set[str], by: str) -> Iterator[str]:
+  """Yields what must be bound and is not; `given` are other parameters."""
+  given = given | node.component.closed | set(node.arguments)
   for name, parameter in node.component.parameters.items():
-    given = supplied | node.component.closed | set(node.arguments)
-    if parameter.default is components.EMPTY and name not in given:
+    if parameter.is_required and name not in given:
       expected = constraints.describe(parameter.annotation)
-      yield f'{node.name}.{name} is not set: {by}. Expected: {expected}.'
+      fault = f'{node.name}.{name} is not set: {by}. Expected: {expected}.'
+      default = parameter.default
+      if default is not components.EMPTY and statements.is_writable(default):
+        fault += (
+          ' A default in code does not count; add the line: '
+          f'{node.name}.{name} = {default!r}'
+        )
+      yield fault
 
 
 def _endless_calls(node: resolution.Node) -> Iterator[str]:
   """Yields the called references through which a component needs itself."""
-  ahead, seen = [node], []
-  while ahead:
-    for use in ahead.pop().uses:
-      if use.target.reference.called and use.user not in seen:
-        seen.append(use.user)
-        ahead.append(use.user)
-        if use.user is node:
-          yield f'{use.name} at {use.place} leads back to {node.name}.'
+
+  def callers(of: resolution.Node) -> list[resolution.Node]:
+    return [each.user for each in of.uses if each.target.reference.called]
+
+  for reached in resolution.reachable([node], callers):
+    for use in reached.uses:
+      if use.target.reference.called and use.user is node:
+        yield f'{use.name} at {use.place} leads back to {node.name}.'
 
 
 def unused(
@@ -230,10 +245,13 @@ def unused(
     for outer in resolution.prefixes(scope)
   }
   scopes = {scope for scope, _ in reached}
+  meant = {near for _, near in _unknown_scopes(program).values()}
   for (scope, selector, _), bindings in program.bound.items():
     if (scope, selector) in reached:
       continue
     for binding in bindings:
+      if scope in meant:
+        continue
       if scope not in scopes:
         near = components.nearest(scope, scopes - {''})
         yield (
@@ -246,6 +264,8 @@ def unused(
           f'{binding.name} at {binding.place} is used nowhere: no reference '
           f'leads from {root.name} to @{binding.component}{inside}.'
         )
+  if program.misspelt:
+    return  # What a misspelt binding leads to would seem to have no effect.
   effective = {
     id(statement)
     for node in program.nodes.values()
@@ -258,14 +278,17 @@ def unused(
       yield (f'{last.place} has no effect: nothing that runs uses {last.name}.')
 
 
-def _scopes_without_bindings(program: resolution.Program) -> Iterator[str]:
+def _unknown_scopes(
+  program: resolution.Program,
+) -> dict[str, tuple[resolution.Use, str]]:
+  """Returns the scopes without bindings, each with a use and the nearest."""
   bound = {scope for scope, _, _ in program.bound}
-  for node in program.nodes.values():
-    for use in node.uses:
-      scope = use.target.reference.scope
-      if scope and scope not in bound:
-        near = components.nearest(scope, bound - {''})
-        yield (
-          f'Unknown scope {scope} in {use.target} at {use.place}.'
-          f'{near or " Nothing is bound in it."}'
-        )
+  return {
+    use.target.reference.scope: (
+      use,
+      components.nearest_name(use.target.reference.scope, bound - {''}),
+    )
+    for node in program.nodes.values()
+    for use in node.uses
+    if use.target.reference.scope not in bound | {''}
+  }

@@ -43,11 +43,24 @@ class Parameter:
     annotation: Its type with its constraints; `EMPTY` where nothing is known.
     default: Python's default, or `EMPTY`.
     positional: Whether it can be given by position.
+    is_library: Whether it belongs to installed code: Python's or a package's.
   """
 
   annotation: Any
   default: Any
   positional: bool
+  is_library: bool
+
+  @property
+  def is_required(self) -> bool:
+    """Whether it must be bound.
+
+    A default in code of one's own would be a value that no configuration shows.
+    None is no value: it says that something is absent.
+    """
+    return self.default is EMPTY or not (
+      self.is_library or self.default is None
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,12 +124,14 @@ def own_parameters(
   except (TypeError, ValueError):  # Built-in functions have none.
     return
   hints = _hints(target)
+  is_library = paths.is_library(inspect.unwrap(target).__module__)
   for name, each in signature.parameters.items():
     if each.kind not in _VARIADIC:
       annotation = hints.get(name, EMPTY)
       if annotation is EMPTY:
         annotation = _implied(each.default)
-      yield name, Parameter(annotation, each.default, each.kind in _POSITIONAL)
+      positional = each.kind in _POSITIONAL
+      yield name, Parameter(annotation, each.default, positional, is_library)
 
 
 def _takes_kwargs(function: Callable[..., Any]) -> bool:
@@ -168,9 +183,10 @@ class _OtherThan:
 
 def _implied(default: Any) -> Any:
   if isinstance(default, bool):
-    return bool | None
+    return bool
   if isinstance(default, int | float):
-    return Annotated[Any, _OtherThan('a string, True or False', str, bool)]
+    words, kinds = 'a string, True, False or None', (str, bool, type(None))
+    return Annotated[Any, _OtherThan(words, *kinds)]
   if isinstance(default, str):
     return Annotated[Any, _OtherThan('a number, True or False', int, float)]
   return EMPTY
@@ -178,9 +194,15 @@ def _implied(default: Any) -> Any:
 
 def nearest(name: str, names: Iterable[str], prefix: str = '') -> str:
   """Returns ` Did you mean X?`, or nothing when no name is near."""
-  by_lower = {each.lower(): each for each in names}
+  near = nearest_name(name, names)
+  return f' Did you mean {prefix}{near}?' if near else ''
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str:
+  """Returns the public name that is nearest, or nothing."""
+  by_lower = {each.lower(): each for each in names if each[:1] != '_'}
   for near in difflib.get_close_matches(name.lower(), by_lower, 1):
-    return f' Did you mean {prefix}{by_lower[near]}?'
+    return by_lower[near]
   return ''
 
 
@@ -352,7 +374,13 @@ class Target:
     arguments = typing.get_args(annotation)
     result = self.component.result
     if self.reference.called:
-      return _is_a(result, wanted)
+      # @Model() where something is wanted that makes a Model: a call too many.
+      made = constraints.members(arguments[-1]) if arguments else []
+      is_made = isinstance(result, type) and any(
+        constraints.is_nominal(each) and issubclass(result, each)
+        for each, _ in made
+      )
+      return _is_a(result, wanted) and not (wanted is abc.Callable and is_made)
     if wanted is abc.Callable:
       return not arguments or _is_a(result, arguments[-1])
     if wanted is type:
@@ -382,6 +410,8 @@ def _is_a(result: Any, wanted: Any) -> bool:
     return False
   if wanted is abc.Callable and isinstance(result, type):
     return issubclass(result, abc.Callable)
+  if constraints.is_protocol(wanted) and isinstance(result, type):
+    return result is EMPTY or constraints.provides(result, wanted)
   if not constraints.is_nominal(wanted):
     return True
   if result is EMPTY or not isinstance(result, type):

@@ -13,8 +13,10 @@ by `enforce`, the check of direct calls:
 import dataclasses
 import functools
 import inspect
+import math
 import numbers
 import operator
+import re
 import types
 import typing
 from collections import abc
@@ -101,6 +103,17 @@ class OneOf:
     return f'one of {", ".join(map(repr, self.choices))}'
 
 
+class IsFileName:
+  """The value names a file in a folder, on any system."""
+
+  def accepts(self, value: str) -> bool:
+    """Whether the value has only such characters as do no harm."""
+    return re.fullmatch(r'[\w-][\w.-]*', value) is not None
+
+  def __str__(self) -> str:
+    return "of letters, digits, '_', '-' and '.'"
+
+
 @dataclasses.dataclass(frozen=True)
 class Length:
   """`low <= len(value) <= high`; no upper limit when `high` is None."""
@@ -140,12 +153,11 @@ class Supplies:
 
   `Annotated[Callable[..., Optimizer], Supplies('learning_rate')]` takes
   `@keras.optimizers.Adam`, and calls it with `learning_rate=`: a configuration
-  need not, and may not, bind it. `positional` counts what is given by position.
+  need not, and may not, bind it.
   """
 
-  def __init__(self, *names: str, positional: int = 0):
+  def __init__(self, *names: str):
     self.names = names
-    self.positional = positional
 
 
 class _Continuable:
@@ -202,15 +214,33 @@ def as_declared(value: Any, annotation: Any) -> Any:
 
 def is_nominal(base: Any) -> bool:
   """Whether values of a type are instances of it: no protocol, no type var."""
-  return isinstance(base, type) and not (
-    base in _ANYTHING or getattr(base, '_is_protocol', False)
+  return (
+    isinstance(base, type) and base not in _ANYTHING and not is_protocol(base)
+  )
+
+
+def is_protocol(base: Any) -> bool:
+  """Whether a type stands for all that have its attributes and methods."""
+  return isinstance(base, type) and getattr(base, '_is_protocol', False)
+
+
+def provides(value: Any, protocol: type) -> bool:
+  """Whether a value, or a class for its instances, has what one asks for."""
+  fields = getattr(value, '__dataclass_fields__', ())
+  return all(
+    hasattr(value, name) or name in fields
+    for base in protocol.__mro__
+    if is_protocol(base)
+    for name in vars(base)
+    if name == '__call__' or name[0] != '_'
   )
 
 
 def matches(value: Any, annotation: Any) -> bool:
   """Whether a value fits an annotation: type, range, choice, length.
 
-  An int is accepted as a float, a list as a tuple; a bool is no int. A value
+  An int is accepted as a float, a list as a tuple; a bool is no int, infinity
+  no number. A value
   with a method `fits(type)` (a reference to a component) judges itself.
   """
   return any(_fits(value, *member) for member in members(annotation))
@@ -219,8 +249,9 @@ def matches(value: Any, annotation: Any) -> bool:
 def _fits(value: Any, base: Any, metadata: tuple[Any, ...]) -> bool:
   if hasattr(value, 'fits'):
     return value.fits(base)
+  absent = value is None and base in (None, type(None))
   return _has_type(value, base) and (
-    value is None or all(each.accepts(value) for each in _constraints(metadata))
+    absent or all(each.accepts(value) for each in _constraints(metadata))
   )
 
 
@@ -246,15 +277,25 @@ def _has_type(value: Any, base: Any) -> bool:
     )
   if origin in (int, float):
     kind = numbers.Integral if origin is int else numbers.Real
-    return isinstance(value, kind) and not isinstance(value, bool)
+    return (
+      isinstance(value, kind)
+      and not isinstance(value, bool)
+      and math.isfinite(value)
+    )
   if origin is abc.Callable:
     return callable(value)
+  if is_protocol(origin):
+    return provides(value, origin)
   return not is_nominal(origin) or isinstance(value, origin)
 
 
 def describe(annotation: Any, plural: bool = False) -> str:
   """Says in words what a parameter may be: `1 to 3 positive integers`."""
-  return ' or '.join(_phrase(*each, plural) for each in members(annotation))
+  *others, last = (_phrase(*each, plural) for each in members(annotation))
+  if not others:
+    return last
+  comma = ',' if ', as @' in others[-1] else ''
+  return f'{", ".join(others)}{comma} or {last}'
 
 
 def _phrase(base: Any, metadata: tuple[Any, ...], plural: bool) -> str:
@@ -268,7 +309,8 @@ def _phrase(base: Any, metadata: tuple[Any, ...], plural: bool) -> str:
   if origin in _SEQUENCES:
     return _sequence_phrase(base, constraints)
   if origin in _MAPPINGS:
-    return 'a dictionary'
+    contents = [describe(each, plural=True) for each in arguments]
+    return f'a dictionary from {" to ".join(contents)}'.removesuffix(' from ')
   noun = _noun(origin, arguments, plural)
   if len(constraints) == 1:
     one = constraints[0]
@@ -290,22 +332,35 @@ def _sequence_phrase(base: Any, constraints: list[Constraint]) -> str:
   lengths = [str(each) for each in constraints if isinstance(each, Length)]
   if len(arguments) > 1:
     lengths = [str(len(arguments))]
-  return f'{" ".join(lengths) or "a sequence of"} {describe(items, True)}'
+  others = [
+    str(each) for each in constraints if not isinstance(each, Each | Length)
+  ]
+  phrase = f'{" ".join(lengths) or "a sequence of"} {describe(items, True)}'
+  return ' '.join([phrase, *others])
 
 
 def _noun(origin: Any, arguments: tuple[Any, ...], plural: bool) -> str:
   if origin in _NOUNS:
     return _NOUNS[origin][plural]
   if origin is abc.Callable:
-    results = [base for base, _ in members(arguments[-1])] if arguments else []
-    kinds = [_class(each, plural) for each in results if is_nominal(each)]
-    kind = f' to {" or ".join(kinds)}' if kinds else ''
-    return f'{"references" if plural else "a reference"}{kind}, as @name'
+    return _callable_noun(arguments, plural)
   if origin is type:
     return f'{"classes" if plural else "a class"}, as @name'
-  if is_nominal(origin):
+  if is_nominal(origin) or is_protocol(origin):
     return f'{_class(origin, plural)}, as @name()'
   return 'values' if plural else 'a value'
+
+
+def _callable_noun(arguments: tuple[Any, ...], plural: bool) -> str:
+  results = [base for base, _ in members(arguments[-1])] if arguments else []
+  kinds = [_class(each, plural) for each in results if is_nominal(each)]
+  kind = ' or '.join(kinds)
+  if arguments and arguments[0] is not Ellipsis:
+    returns = f' returning {kind}' if kind else ''
+    noun = 'functions' if plural else 'a function'
+    return f'{noun}{returns}, as @function or @Class()'
+  noun = 'references' if plural else 'a reference'
+  return f'{noun}{f" to {kind}" if kind else ""}, as @name'
 
 
 def _class(base: type, plural: bool) -> str:

@@ -1,6 +1,7 @@
 """Compares complete configurations, as runs keep them in `config.gin`."""
 
 import dataclasses
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 import tabulate
@@ -60,7 +61,11 @@ def values(text: str) -> dict[str, str]:
 
 def differences(*texts: str) -> list[Difference]:
   """Returns the parameters in which configurations differ, in their order."""
-  every = [values(text) for text in texts]
+  return differing([values(text) for text in texts])
+
+
+def differing(every: Sequence[Mapping[str, str]]) -> list[Difference]:
+  """Returns the names whose values differ, or are absent from one."""
   names = dict.fromkeys(name for each in every for name in each)
   rows = (
     Difference(name, tuple(each.get(name, ABSENT) for each in every))
@@ -70,39 +75,32 @@ def differences(*texts: str) -> list[Difference]:
 
 
 def table(rows: Sequence[Difference], headings: Sequence[str]) -> str:
-  """Returns differences as a table with a column for each configuration."""
+  """Returns differences as a table: names, then a column for each value."""
   return tabulate.tabulate(
     [(row.name, *row.values) for row in rows],
-    ['parameter', *headings],
+    headings,
     disable_numparse=True,
   )
 
 
 def check_continuation(
-  saved: str,
+  changed: Sequence[Difference],
   configuration: loading.Configuration,
   run_dir: str,
   allow_changes: bool,
-  ignored: Sequence[str] = (),
 ) -> None:
   """Refuses to continue a run with a configuration that means another run.
 
   Args:
-    saved: The text of the run's `config.gin`.
+    changed: In what the configuration differs from the run's.
     configuration: What is to continue it.
     run_dir: For the message.
     allow_changes: Whether parameters that are declared
       `constraints.CONTINUABLE` may differ.
-    ignored: Parameters that say where a run lies, not what it is.
 
   Raises:
     InputError: Other parameters differ, or any without `allow_changes`.
   """
-  changed = [
-    each
-    for each in differences(saved, configuration.text())
-    if each.name not in ignored
-  ]
   fixed = [each for each in changed if each.name in configuration.fixed()]
   if not changed or (allow_changes and not fixed):
     return
@@ -112,5 +110,5 @@ def check_continuation(
     advice += ', or allow these changes by --allow_changes'
   raise errors.InputError(
     f'The run in {run_dir} was started with another configuration:\n\n'
-    f'{table(shown, ["saved", "now"])}\n\n{advice}.'
+    f'{table(shown, ["parameter", "saved", "now"])}\n\n{advice}.'
   )

@@ -1,8 +1,11 @@
 """What every program does first: flags, exit statuses, one error message."""
 
 import os
+import re
+import signal
 import sys
 import traceback
+import types
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import NoReturn
@@ -25,18 +28,40 @@ class _OptionalValue(flags.Flag):
     self.boolean = True  # Alone, it is given the value 'true'.
 
 
+class _Literal(flags.ArgumentParser):
+  """Turns a short flag's text into a value that gin can read."""
+
+  def __init__(self, pattern: str, words: str):
+    super().__init__()
+    self._pattern = pattern
+    self._words = words
+
+  def parse(self, argument: str) -> str:
+    """Returns a number, or numbers with commas as a tuple."""
+    text = argument.strip()
+    if not re.fullmatch(self._pattern, text):
+      raise ValueError(f'expected {self._words}.')
+    return f'({text},)' if ',' in self._pattern else text
+
+
+_INTEGER = _Literal(r'[+-]?\d+', 'an integer')
+_NUMBER = _Literal(r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?', 'a number')
+_INTEGERS = _Literal(
+  r'\d+( *, *\d+)*', 'integers with commas between, as 3,5,7'
+)
+
 # Short flags, the macros that they set, and their types.
 _SHORT_FLAGS = {
-  'levels': ('LEVELS', flags.DEFINE_list, 'Blocks in each level: 3,5,7.'),
-  'width': ('WIDTH', flags.DEFINE_integer, 'Channels of the first level.'),
-  'classes': ('CLASSES', flags.DEFINE_integer, 'Classes of the data set.'),
-  'batch_size': ('BATCH_SIZE', flags.DEFINE_integer, 'Examples in a step.'),
-  'epochs': ('EPOCHS', flags.DEFINE_float, 'Length of the training.'),
-  'lr': ('LEARNING_RATE', flags.DEFINE_float, 'Learning rate.'),
-  'dropout': ('DROPOUT', flags.DEFINE_float, 'Fraction dropped by the head.'),
-  'l1': ('L1', flags.DEFINE_float, "L1 regularisation of the head's kernel."),
-  'l2': ('L2', flags.DEFINE_float, "L2 regularisation of the head's kernel."),
-  'seed': ('SEED', flags.DEFINE_integer, 'Seed of everything random.'),
+  'levels': ('LEVELS', _INTEGERS, 'Blocks in each level: 3,5,7.'),
+  'width': ('WIDTH', _INTEGER, 'Channels of the first level.'),
+  'classes': ('CLASSES', _INTEGER, 'Classes of the data set.'),
+  'batch_size': ('BATCH_SIZE', _INTEGER, 'Examples in a step.'),
+  'epochs': ('EPOCHS', _NUMBER, 'Length of the training.'),
+  'lr': ('LEARNING_RATE', _NUMBER, 'Learning rate.'),
+  'dropout': ('DROPOUT', _NUMBER, 'Fraction dropped by the head.'),
+  'l1': ('L1', _NUMBER, "L1 regularisation of the head's kernel."),
+  'l2': ('L2', _NUMBER, "L2 regularisation of the head's kernel."),
+  'seed': ('SEED', _INTEGER, 'Seed of everything random.'),
 }
 
 
@@ -78,8 +103,9 @@ def define_config_flags() -> None:
 
 def define_short_flags() -> None:
   """Defines --levels, --width, …: each sets a macro of the configuration."""
-  for name, (macro, define, help_text) in _SHORT_FLAGS.items():
-    define(name, None, f'{help_text} Sets {macro}.', module_name=__name__)
+  for name, (macro, parser, help_text) in _SHORT_FLAGS.items():
+    help_text = f'{help_text} Sets {macro}.'
+    flags.DEFINE(parser, name, None, help_text, module_name=__name__)
 
 
 def load_from_flags(
@@ -126,16 +152,12 @@ def load_from_flags(
 
 def _short_bindings() -> list[tuple[str, str]]:
   """Returns the short flags that are given, with what they bind."""
-  given = []
-  for name, (macro, _, _) in _SHORT_FLAGS.items():
-    value = flags.FLAGS[name].value if name in flags.FLAGS else None
-    if isinstance(value, list):
-      value = f'({"".join(f"{each}," for each in value)})'
-    if isinstance(value, float) and value.is_integer() and value < 1e9:
-      value = int(value)
-    if value is not None:
-      given.append((f'--{name}', f'{macro} = {value}'))
-  return given
+  values = flags.FLAGS.flag_values_dict()
+  return [
+    (f'--{name}', f'{macro} = {values[name]}')
+    for name, (macro, _, _) in _SHORT_FLAGS.items()
+    if values.get(name) is not None
+  ]
 
 
 Main = Callable[[list[str]], int | None]
@@ -145,13 +167,14 @@ def run(main: Main, arguments: str = '') -> NoReturn:
   """Parses the flags, calls `main`, exits.
 
   Exit status: what `main` returns (None: 0); 2 with one message on stderr for
-  wrong flags and for `InputError`; likewise that of a `RunError`; 1 with a
-  traceback for anything else.
+  wrong flags and for `InputError`; likewise that of a `RunError`, and 143 and
+  130 after SIGTERM and SIGINT; 1 with a traceback for anything else.
 
   Args:
     main: Takes the program's name and the arguments that are no flags.
     arguments: What such arguments are, `RUN RUN …`; nothing: there are none.
   """
+  signal.signal(signal.SIGTERM, _terminate)
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   for flag in flags.FLAGS.flags_by_module_dict().get(__name__, ()):
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
@@ -159,6 +182,15 @@ def run(main: Main, arguments: str = '') -> NoReturn:
     lambda argv: _guarded(main, argv),
     flags_parser=lambda argv: _parse(argv, arguments),
   )
+
+
+class _Terminated(KeyboardInterrupt):
+  """SIGTERM arrived: ends the program as SIGINT does, with all cleaned up."""
+
+
+def _terminate(number: int, frame: types.FrameType | None) -> NoReturn:
+  del number, frame
+  raise _Terminated
 
 
 def _guarded(main: Main, argv: list[str]) -> int:
@@ -172,6 +204,9 @@ def _guarded(main: Main, argv: list[str]) -> int:
   except errors.RunError as error:
     print(error, file=sys.stderr)
     return error.exit_status
+  except _Terminated:
+    print('Stopped by SIGTERM.', file=sys.stderr)
+    return 143
   except KeyboardInterrupt:
     print('Stopped by SIGINT.', file=sys.stderr)
     return 130
@@ -184,6 +219,10 @@ def _parse(argv: list[str], arguments: str) -> list[str]:
     sys.exit(_refuse(str(error)))
   except SystemExit:  # --help and its kin, which absl ends with status 1.
     sys.exit(0)
+  for name in flags.FLAGS:
+    flag = flags.FLAGS[name]
+    if flag.present > 1 and not isinstance(flag, flags.MultiFlag):
+      sys.exit(_refuse(f'--{name} is given twice: give it once.'))
   if flags.FLAGS['verbosity'].using_default_value:
     flags.FLAGS.verbosity = logging.WARNING
   if len(rest) > 1 and not arguments:

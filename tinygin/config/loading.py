@@ -5,8 +5,11 @@ before TensorFlow is imported for the sake of the components; all other faults
 come together.
 """
 
+import contextlib
 import json
+import re
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,6 +51,11 @@ def load(
   Raises:
     InputError: Something is wrong; the message has one line for each fault.
   """
+  if not gin_files and not any('import' in each for each in gin_bindings):
+    raise errors.InputError(
+      'No configuration is given. Start, for example, with '
+      '--gin_file=gin/quickstart.gin'
+    )
   document = statements.read(gin_files, gin_bindings, short_flags, search_paths)
   _raise_if([*document.faults, *checking.circular_macros(document)])
   flags = [flag for flag, _ in short_flags]
@@ -57,10 +65,7 @@ def load(
   unclear += checking.unknown_components(document, registry)
   start = registry.find(root)
   if start is None:
-    hint = '' if gin_files else ' Give a configuration: --gin_file=FILE.'
-    unclear.append(
-      f'No import line brings {root}, which this program runs.{hint}'
-    )
+    unclear.append(f'No import line brings {root}, which this program runs.')
     _raise_if(unclear)
   program = resolution.Program(document, registry)
   program.follow('', start)
@@ -108,26 +113,34 @@ class Configuration:
     All but those that are declared `constraints.CONTINUABLE`, and those of
     components that are reached only through such.
     """
-    names: set[str] = set()
-    seen: set[int] = set()
-    ahead = [self._program.nodes['', self._root.selector]]
-    while ahead:
-      node = ahead.pop()
-      seen.add(id(node))
-      kept = {
+
+    def kept(node: resolution.Node) -> set[str]:
+      return {
         name
         for name, each in node.component.parameters.items()
         if not constraints.is_continuable(each.annotation)
       }
-      for scope in resolution.prefixes(node.scope):
-        prefix = f'{scope}/{node.component.name}'.removeprefix('/')
-        names |= {f'{prefix}.{name}' for name in kept}
-      for reached in self._program.nodes.values():
-        if id(reached) not in seen and any(
-          use.user is node and use.parameter in kept for use in reached.uses
-        ):
-          ahead.append(reached)
-    return names
+
+    def following(node: resolution.Node) -> list[resolution.Node]:
+      return [
+        reached
+        for reached in self._program.nodes.values()
+        for use in reached.uses
+        if use.user is node and use.parameter in kept(node)
+      ]
+
+    root = self._program.nodes['', self._root.selector]
+    return {
+      f'{scope}/{node.component.name}.{name}'.removeprefix('/')
+      for node in resolution.reachable([root], following)
+      for scope in resolution.prefixes(node.scope)
+      for name in kept(node)
+    }
+
+  def place(self, parameter: str) -> statements.Place:
+    """Returns where the value of a parameter of the root was set."""
+    root = self._program.nodes['', self._root.selector]
+    return root.arguments[parameter].setter.place
 
   def defaults(self) -> list[str]:
     """Returns the parameters that take a value from a default in code.
@@ -162,28 +175,41 @@ class Configuration:
         annotation = node.component.parameters[name].annotation
         value = constraints.as_declared(argument.value, annotation)
         gin.bind_parameter((scope, selector, name), _for_gin(value))
-    try:
+    with self.explaining():
       return gin.get_configurable(self._root.selector)()
-    except (TypeError, ValueError) as error:
-      raise errors.InputError(self._explain(error)) from error
 
-  def _explain(self, error: Exception) -> str:
-    """Adds to a constructor's message where the named parameters are bound."""
-    # gin appends a paragraph for each call, the innermost first.
-    message, _, calls = str(error).partition("\n  In call to configurable '")
-    message = message.split('\n  No values supplied by Gin')[0]
-    innermost = calls.partition("'")[0]
+  @contextlib.contextmanager
+  def explaining(self) -> Iterator[None]:
+    """Says of what a component refuses when it is called where that is bound.
+
+    Raises:
+      InputError: instead of a TypeError or a ValueError from a component.
+    """
+    try:
+      yield
+    except (TypeError, ValueError) as error:
+      # gin appends a paragraph for each call, the innermost first.
+      message, _, calls = str(error).partition(_CALL)
+      if not calls:
+        raise
+      message = message.split('\n  No values supplied by Gin')[0]
+      innermost = calls.partition("'")[0]
+      raise errors.InputError(self._explain(message, innermost)) from error
+
+  def _explain(self, message: str, innermost: str) -> str:
+    """Adds to a component's message where the parameters it names are bound."""
     for node in self._program.nodes.values():
-      if innermost == node.component.selector.rpartition('.')[2] or (
-        innermost == node.component.selector
-      ):
+      if f'.{node.component.selector}'.endswith(f'.{innermost}'):
         places = [
-          f'{node.name}.{name} is bound at {argument.where}'
+          f'\n  {node.name}.{name} is bound at {argument.where}.'
           for name, argument in node.arguments.items()
-          if name in message
+          if re.search(rf'\b{name}\b', message)
         ]
-        return f'{node.name}: {message}' + ''.join(f'\n  {p}.' for p in places)
-    return message
+        return f'{node.name}: {message}{"".join(places)}'
+    return f'{innermost}: {message}'
+
+
+_CALL = "\n  In call to configurable '"
 
 
 def _for_gin(value: Any) -> Any:

@@ -14,7 +14,7 @@ def hidden() -> Iterator[None]:
   """Hides what is written to stderr while TensorFlow or Beam is imported.
 
   Their notices come before any setting of theirs can stop them. They are shown
-  after all when the body fails for another reason than the user's input, and
+  after all when the body fails for another reason than the user's will, and
   throughout where TF_CPP_MIN_LOG_LEVEL was set to 0 by the user.
   """
   if os.environ.get('TF_CPP_MIN_LOG_LEVEL') == '0':

@@ -5,8 +5,11 @@ to the folder in which they typed the command.
 """
 
 import difflib
+import functools
 import os
 import re
+import sys
+import sysconfig
 
 from tinygin.config import errors
 
@@ -68,9 +71,29 @@ def missing(path: str, candidates: list[str]) -> str:
   return f'{message} Looked in: {", ".join(folders)}.'
 
 
+@functools.cache
+def is_library(module: str) -> bool:
+  """Whether an imported module is Python's own or an installed package's."""
+  file = getattr(sys.modules.get(module), '__file__', None)
+  known = sysconfig.get_paths()
+  folders = tuple(known[each] + os.sep for each in ('stdlib', 'platstdlib'))
+  return (
+    file is None
+    or f'{os.sep}site-packages{os.sep}' in file
+    or f'{os.sep}dist-packages{os.sep}' in file
+    or file.startswith(folders)
+  )
+
+
 def display(path: str) -> str:
-  """Returns the shortest readable name of an absolute path."""
+  """Returns the shortest name by which `find` finds an absolute path."""
   for folder in (working_directory(), project_root()):
     if path.startswith(folder + os.sep):
-      return os.path.relpath(path, folder)
+      name = os.path.relpath(path, folder)
+      found = resolve(name)
+      # A clone holds the files that the runfiles link to.
+      if not os.path.exists(found) or os.path.realpath(found) == (
+        os.path.realpath(path)
+      ):
+        return name
   return path

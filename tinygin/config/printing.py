@@ -29,11 +29,7 @@ def config_text(
       decisive.setdefault(id(binding), (key, binding))
       for definition in program.definitions(binding):
         macros.setdefault(definition.name, definition)
-  root = next(iter(program.nodes.values())).name
-  lines = [
-    f'# All that {root} is configured with: --gin_file=THIS_FILE repeats it.',
-    *dict.fromkeys(each.format() for each in document.imports),
-  ]
+  lines = [*dict.fromkeys(each.format() for each in document.imports)]
   lines += ['', *(_statement(each.name, each) for each in macros.values())]
   group = None
   for key, binding in decisive.values():

@@ -4,6 +4,7 @@ import glob
 import importlib
 import inspect
 import os
+import re
 
 import tabulate
 
@@ -45,7 +46,6 @@ def describe(name: str = '') -> str:
   """
   for module in component_modules():
     importlib.import_module(module)
-  imports = []
   first = name.partition('.')[0]
   imports = []
   if '.' in name and importlib.util.find_spec(first):
@@ -61,39 +61,110 @@ def describe(name: str = '') -> str:
   return '\n'.join(_section(registry.find(each), bound) for each in names)
 
 
-def _section(
+def page() -> str:
+  """Returns the project's components as a page of Markdown, by module."""
+  for module in component_modules():
+    importlib.import_module(module)
+  registry = components.Registry([])
+  bound = _binding_files()
+  modules: dict[str, list[components.Component]] = {}
+  for name in components.names():
+    component = registry.find(name)
+    if component.target.__module__.partition('.')[0] in _PACKAGES:
+      modules.setdefault(component.target.__module__, []).append(component)
+  lines = [_PAGE_HEADER]
+  for module in sorted(modules):
+    lines += [f'## {module}', '']
+    for component in modules[module]:
+      lines += [*_markdown(component, bound), '']
+  return '\n'.join(lines).rstrip() + '\n'
+
+
+_PAGE_HEADER = """\
+# Reference
+
+All that gin files can bind, from the code itself: written by
+`./bazelw run //docs:write_reference`. `--help_config=NAME` shows the same, and
+the parameters of other libraries' components.
+"""
+
+
+def _markdown(
   component: components.Component, bound: dict[tuple[str, str], list[str]]
-) -> str:
-  target = component.target
-  documentation = inspect.getdoc(target) or ''
-  known = {
+) -> list[str]:
+  documentation = inspect.getdoc(component.target) or ''
+  meanings = _meanings(documentation)
+  rows = [
+    (
+      f'`{name}`',
+      meanings.get(name, ''),
+      constraints.describe(parameter.annotation),
+      ' '.join(
+        dict.fromkeys(
+          f'`{place.partition(":")[0].removeprefix("gin/")}`'
+          for place in bound.get((component.name, name), ())
+        )
+      ),
+    )
+    for name, parameter in _known(component).items()
+  ]
+  cells = [[cell.replace('|', '\\|') for cell in row] for row in rows]
+  table = ['| | | expected | bound in |', '|---|---|---|---|'] if rows else []
+  return [
+    f'### {component.name}',
+    '',
+    documentation.partition('\n')[0],
+    '',
+    *table,
+    *(f'| {" | ".join(row)} |' for row in cells),
+  ]
+
+
+def _meanings(documentation: str) -> dict[str, str]:
+  """Returns what a docstring says of each parameter."""
+  _, _, section = re.split(
+    r'^(Args|Attributes):\n|\Z', documentation, maxsplit=1, flags=re.M
+  )
+  entries = re.findall(
+    r'^  (\w+): (.*\n?(?:^    .*\n?)*)', section.split('\n\n')[0], re.M
+  )
+  return {name: ' '.join(text.split()) for name, text in entries}
+
+
+def _known(component: components.Component) -> dict[str, components.Parameter]:
+  """Returns the parameters that can be bound."""
+  return {
     name: parameter
     for name, parameter in component.parameters.items()
     if name not in component.closed
   }
-  rows = []
-  for name, parameter in known.items():
-    required = parameter.default is components.EMPTY
-    rows.append(
-      (
-        f'  {name}',
-        constraints.describe(parameter.annotation),
-        'required' if required else repr(parameter.default),
-        ' '.join(bound.get((component.name, name), ())),
-      )
+
+
+def _section(
+  component: components.Component, bound: dict[tuple[str, str], list[str]]
+) -> str:
+  known = _known(component)
+  rows = [
+    (
+      f'  {name}',
+      constraints.describe(parameter.annotation),
+      'required' if parameter.is_required else repr(parameter.default),
+      ' '.join(bound.get((component.name, name), ())),
     )
+    for name, parameter in known.items()
+  ]
+  documentation = inspect.getdoc(component.target) or ''
   lines = [
     f'{component.name}({", ".join(known)})',
     f'  {documentation.partition(chr(10))[0]}',
-    f'  {target.__module__}',
-    *([''] if rows else []),
-    tabulate.tabulate(
-      rows, tablefmt='plain', disable_numparse=True, preserve_whitespace=True
-    ),
+    f'  {component.target.__module__}',
   ]
-  return (
-    '\n'.join(line.rstrip() for line in '\n'.join(lines).split('\n')) + '\n'
-  )
+  if rows:
+    table = tabulate.tabulate(
+      rows, tablefmt='plain', disable_numparse=True, preserve_whitespace=True
+    )
+    lines += ['', *table.split('\n')]
+  return ''.join(f'{line.rstrip()}\n' for line in lines)
 
 
 def _binding_files() -> dict[tuple[str, str], list[str]]:

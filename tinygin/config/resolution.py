@@ -12,15 +12,19 @@ The meaning of a configuration is fixed here, before gin calls anything:
 import dataclasses
 import typing
 from collections import abc
+from collections.abc import Callable
+from collections.abc import Hashable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
+from typing import TypeVar
 
 from tinygin.config import components
 from tinygin.config import constraints
 from tinygin.config import statements
 
 Key = tuple[str, str]  # Scope and gin's complete selector.
+T = TypeVar('T', bound=Hashable)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +120,7 @@ class Program:
     nodes: What is reached, the root first, in the order of the references.
     bound: Every binding of every parameter of known components, by scope,
       selector and parameter, in order.
-    components: The components of those bindings, by selector.
+    misspelt: The bindings of parameters that known components do not have.
     macros: Every definition of every macro, in order.
   """
 
@@ -126,14 +130,15 @@ class Program:
     self._registry = registry
     self.nodes: dict[Key, Node] = {}
     self.bound: dict[tuple[str, str, str], list[statements.Binding]] = {}
-    self.components: dict[str, components.Component] = {}
-    self.macros = macro_definitions(document)
+    self.misspelt: list[tuple[components.Component, statements.Binding]] = []
+    self.macros = document.macros
     for binding in document.bindings:
       component = binding.component and registry.find(binding.component)
-      if component:
+      if component and binding.parameter in component.parameters:
         key = binding.scope, component.selector, binding.parameter
         self.bound.setdefault(key, []).append(binding)
-        self.components.setdefault(component.selector, component)
+      elif component:
+        self.misspelt.append((component, binding))
 
   def follow(self, scope: str, component: components.Component) -> Node:
     """Fills `nodes` with a component and all that its values lead to."""
@@ -146,9 +151,13 @@ class Program:
         node.arguments[name] = argument
     for name, argument in node.arguments.items():
       annotation = component.parameters[name].annotation
+      # What does not fit is one fault, not also one of what it leads to.
+      fits = constraints.matches(argument.value, annotation)
       for target, wanted in _targets(argument.value, annotation):
-        use = Use(node, name, target, _supplied(target, wanted))
-        self.follow(target.scope, target.component).uses.append(use)
+        reached = self.follow(target.scope, target.component)
+        if fits:
+          use = Use(node, name, target, _supplied(target, wanted))
+          reached.uses.append(use)
     return node
 
   def _argument(
@@ -189,49 +198,54 @@ class Program:
     by_selector: dict[str, list[statements.Binding]] = {}
     for (_, selector, _), bindings in self.bound.items():
       by_selector.setdefault(selector, []).extend(bindings)
-    found: set[Key] = set()
-    ahead = [('', root.selector) for root in roots]
-    while ahead:
-      scope, selector = key = ahead.pop()
-      if key in found:
-        continue
-      found.add(key)
+    for component, binding in self.misspelt:
+      by_selector.setdefault(component.selector, []).append(binding)
+
+    def following(key: Key) -> Iterator[Key]:
+      scope, selector = key
       for binding in by_selector.get(selector, ()):
         if binding.scope in prefixes(scope):
-          for reference in self._all_references(binding.value, set()):
+          for reference in self._all_references(binding.value):
             if component := self._registry.find(reference.component):
-              ahead.append((reference.scope or scope, component.selector))
-    return found
+              yield reference.scope or scope, component.selector
+
+    return {*reachable([('', root.selector) for root in roots], following)}
 
   def definitions(
     self, binding: statements.Binding
-  ) -> Iterator[statements.Binding]:
-    """Yields the macro definitions that a binding's value stands on."""
-    for macro in macros(binding.value):
-      definition = self.macros[macro.name][-1]
-      yield definition
-      yield from self.definitions(definition)
+  ) -> list[statements.Binding]:
+    """Returns the macro definitions that a binding's value stands on."""
+    names = reachable(
+      macros(binding.value), lambda name: macros(self.macros[name][-1].value)
+    )
+    return [self.macros[name][-1] for name in names]
 
-  def _all_references(
-    self, value: Any, seen: set[str]
-  ) -> Iterator[statements.Reference]:
+  def _all_references(self, value: Any) -> Iterator[statements.Reference]:
     yield from references(value)
-    for macro in macros(value):
-      if macro.name not in seen:
-        seen.add(macro.name)
-        for definition in self.macros.get(macro.name, ()):
-          yield from self._all_references(definition.value, seen)
+    names = reachable(
+      macros(value),
+      lambda name: (
+        used
+        for each in self.macros.get(name, ())
+        for used in macros(each.value)
+      ),
+    )
+    for name in names:
+      for definition in self.macros.get(name, ()):
+        yield from references(definition.value)
 
 
-def macro_definitions(
-  document: statements.Document,
-) -> dict[str, list[statements.Binding]]:
-  """Returns every definition of every macro, in order."""
-  found: dict[str, list[statements.Binding]] = {}
-  for binding in document.bindings:
-    if not binding.component:
-      found.setdefault(binding.parameter, []).append(binding)
-  return found
+def reachable(
+  starts: Iterable[T], following: Callable[[T], Iterable[T]]
+) -> list[T]:
+  """Returns the starts and all that follows from them, each once."""
+  found = dict.fromkeys(starts)
+  ahead = [*found]
+  while ahead:
+    new = [each for each in following(ahead.pop()) if each not in found]
+    found |= dict.fromkeys(new)
+    ahead += new
+  return [*found]
 
 
 def prefixes(scope: str) -> Iterator[str]:
@@ -267,9 +281,9 @@ def references(value: Any) -> Iterator[statements.Reference]:
   return (x for x in leaves(value) if isinstance(x, statements.Reference))
 
 
-def macros(value: Any) -> Iterator[statements.Macro]:
-  """Yields the macros in a value."""
-  return (x for x in leaves(value) if isinstance(x, statements.Macro))
+def macros(value: Any) -> Iterator[str]:
+  """Yields the names of the macros in a value."""
+  return (x.name for x in leaves(value) if isinstance(x, statements.Macro))
 
 
 def _targets(
@@ -297,7 +311,7 @@ def _supplied(target: components.Target, wanted: Any) -> frozenset[str] | None:
   for base, metadata in constraints.members(wanted):
     for each in metadata:
       if isinstance(each, constraints.Supplies):
-        declared.append([*each.names, *by_position[: each.positional]])
+        declared.append([*each.names])
     given = typing.get_args(base)[:1]
     if typing.get_origin(base) is abc.Callable and given != (Ellipsis,):
       declared.append(by_position[: len(given[0])])

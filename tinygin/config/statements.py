@@ -6,6 +6,7 @@ through which a mistake would slip are closed in `_Parser`.
 """
 
 import dataclasses
+import functools
 import io
 import os
 import re
@@ -20,6 +21,7 @@ from tinygin.config import errors
 from tinygin.config import paths
 
 REQUIRED = 'gin.REQUIRED'
+_MACRO = '[A-Z][A-Z0-9_]*'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +112,15 @@ class Document:
   bindings: list[Binding] = dataclasses.field(default_factory=list)
   imports: list[Import] = dataclasses.field(default_factory=list)
   faults: list[str] = dataclasses.field(default_factory=list)
+
+  @functools.cached_property
+  def macros(self) -> dict[str, list[Binding]]:
+    """Every definition of every macro, in order."""
+    found: dict[str, list[Binding]] = {}
+    for binding in self.bindings:
+      if not binding.component:
+        found.setdefault(binding.parameter, []).append(binding)
+    return found
 
 
 def read(
@@ -258,11 +269,6 @@ _PARSE_ERRORS = (
 )
 
 
-def parse_value(text: str) -> Any:
-  """Parses one value; raises one of many errors where it is none."""
-  return _Parser(io.StringIO(text + '\n'), _Delegate()).parse_value()
-
-
 def _at_line(place: Place, line: int) -> Place:
   if place.is_flag:
     return place
@@ -274,7 +280,7 @@ def _binding(parsed: config_parser.BindingStatement, place: Place) -> Any:
     return Binding(
       parsed.scope, parsed.selector, parsed.arg_name, parsed.value, place
     )
-  if not re.fullmatch('[A-Z][A-Z0-9_]*', parsed.selector):
+  if not re.fullmatch(_MACRO, parsed.selector):
     return (
       f'{parsed.selector} = {parsed.value!r} at {place} names no component. '
       'Write component.parameter, or capitals for a macro.'
@@ -299,7 +305,7 @@ class _Parser(config_parser.ConfigParser):
   def parse_statement(self) -> Any:
     statement = super().parse_statement()
     value = getattr(statement, 'value', None)
-    if value is not None and not _is_writable(value):
+    if value is not None and not is_writable(value):
       message = 'This number cannot be represented.'
       raise SyntaxError(message, statement.location)
     return statement
@@ -330,10 +336,11 @@ class _Parser(config_parser.ConfigParser):
     return key, value
 
 
-def _is_writable(value: Any) -> bool:
+def is_writable(value: Any) -> bool:
   """Whether a value's text means the value: not so 1e999, which is `inf`."""
   try:
-    return parse_value(repr(value)) == value
+    text = io.StringIO(f'{value!r}\n')
+    return _Parser(text, _Delegate()).parse_value() == value
   except _PARSE_ERRORS:
     return False
 
@@ -353,16 +360,30 @@ def _syntax_fault(error: Exception, text: str, place: Place) -> str:
   reason, number = _reason_and_line(error, lines)
   line = lines[number - 1].strip() if number <= len(lines) else ''
   where = _at_line(place, number)
+  if included := re.fullmatch(r'include\s+([\w./-]+)', line):
+    quoted = f"include '{included[1]}'"
+    return f'{line} at {where}: a file name needs quotes: {quoted}'
   if unquoted := _UNQUOTED.match(line):
-    name, value = unquoted['name'], unquoted['value']
-    if value.lower() in _CONSTANTS:
-      return f'{line} at {where}: write {_CONSTANTS[value.lower()]}.'
-    if re.fullmatch(r'[\w./~ -]+', value):
-      flag = (
-        f'"{name} = \'{value}\'"' if place.is_flag else f"{name} = '{value}'"
-      )
-      return f'{line} at {where}: a string needs quotes: {flag}.'
+    hint = _value_hint(unquoted['name'], unquoted['value'], place)
+    if hint:
+      return f'{line} at {where}: {hint}'
   return f'Syntax error at {where}: {reason} Received: {line}'
+
+
+def _value_hint(name: str, value: str, place: Place) -> str:
+  """Says how a bare word is written, as what it seems to be."""
+  if value.lower() in _CONSTANTS:
+    return f'write {_CONSTANTS[value.lower()]}.'
+  if value.lower() in ('nan', 'inf', 'infinity'):
+    return 'a number must be finite.'
+  if re.fullmatch(r'[\w./]+\(\)', value):
+    return f'a reference needs an @: {name} = @{value}'
+  if re.fullmatch(_MACRO, value):
+    return f'a macro needs a %: {name} = %{value}'
+  if re.fullmatch(r'[\w./~ -]+', value):
+    quote = '"' if place.is_flag else ''
+    return f"a string needs quotes: {quote}{name} = '{value}'{quote}."
+  return ''
 
 
 def _reason_and_line(error: Exception, lines: list[str]) -> tuple[str, int]:
@@ -370,7 +391,14 @@ def _reason_and_line(error: Exception, lines: list[str]) -> tuple[str, int]:
   if isinstance(error, tokenize.TokenError):
     return 'A bracket or a string is not closed.', min(error.args[1][0], last)
   if isinstance(error, SyntaxError):
-    reason = error.msg.split('\n')[0].strip()
+    reason = error.msg.split('\n')[0].partition('  Got')[0].strip()
+    if reason.startswith('Expected newline'):
+      reason = (
+        'More follows after a value. A tuple needs brackets; bindings are '
+        'separated by new lines, in flags also by semicolons.'
+      )
+    if re.search('= *[\'"]', error.text or ''):
+      reason = 'A string is not closed.'
     if reason.startswith(('malformed node', 'invalid syntax', 'unterminated')):
       reason = 'This is no value.'
     number = min(error.lineno or last, last)

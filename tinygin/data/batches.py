@@ -12,6 +12,7 @@ Augmentation = Callable[
   [tf.Tensor, tf.Tensor, order.Random], tuple[tf.Tensor, tf.Tensor]
 ]
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
+Batches = tf.distribute.DistributedDataset | tf.data.Dataset
 
 
 def training(
@@ -23,7 +24,7 @@ def training(
   seed: int,
   augmentation: Sequence[Augmentation],
   preprocessing: Preprocessing,
-) -> tf.distribute.DistributedDataset:
+) -> Batches:
   """Returns an endless stream of shuffled, augmented batches.
 
   Args:
@@ -36,8 +37,9 @@ def training(
     preprocessing: what turns images into the network's input.
 
   Returns:
-    A distributed data set of (images, labels): float32 (replica batch, height,
-    width, 3) and float32 (replica batch, classes), one-hot unless mixed.
+    A data set, distributed if need be, of (images, labels): float32 (replica
+    batch, height, width, 3) and float32 (replica batch, classes), one-hot
+    unless mixed.
 
   Raises:
     InputError: an augmentation cannot work on batches of this size.
@@ -60,64 +62,57 @@ def evaluation(
   *,
   batch_size: int,
   preprocessing: Preprocessing,
-) -> tuple[tf.distribute.DistributedDataset, int]:
+) -> tuple[Batches, int]:
   """Returns every example once, in order, and the number of steps that takes.
 
-  The last batch is filled up with examples of weight 0.
+  The last batch is filled up with the last example.
 
   Args:
     split: the examples.
     strategy: the replicas; each gets its contiguous part of every batch.
-    batch_size: examples in a step, over all replicas.
+    batch_size: examples in a step, over all replicas; rounded up to a multiple
+      of their number.
     preprocessing: what turns images into the network's input.
 
   Returns:
-    A distributed data set of (images, labels, weights): float32 (replica
-    batch, height, width, 3), int64 and float32 (replica batch,); and its steps.
+    A data set, distributed if need be, of (images, labels): float32 (replica
+    batch, height, width, 3) and int64 (replica batch,); and its steps.
   """
-  replica_batch = batch_size // strategy.num_replicas_in_sync
+  replica_batch = -(-batch_size // strategy.num_replicas_in_sync)
+  batch_size = replica_batch * strategy.num_replicas_in_sync
   steps = -(-split.size // batch_size)
 
   def load(step: tf.Tensor, replica: tf.Tensor) -> tuple[tf.Tensor, ...]:
     first = step * batch_size + replica * replica_batch
     positions = first + tf.range(replica_batch, dtype=tf.int64)
-    indices = tf.minimum(positions, split.size - 1)
-    images, labels = split.gather(indices)
-    weights = tf.cast(positions < split.size, tf.float32)
-    return preprocessing(tf.cast(images, tf.float32)), labels, weights
+    images, labels = split.gather(tf.minimum(positions, split.size - 1))
+    return preprocessing(tf.cast(images, tf.float32)), labels
 
   return _distribute(strategy, load, 0, steps), steps
 
 
-def sheet(
+def first(
   split: source.Split,
   *,
   seed: int,
   augmentation: Sequence[Augmentation],
-  rows: int,
-  columns: int,
-) -> tf.Tensor:
-  """Returns the first images of a run, as it sees them, in a grid.
+  count: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the first examples of a run, as it sees them.
 
   Args:
     split: the examples, all of them labelled.
     seed: the run's seed.
     augmentation: what is done to the images, in turn.
-    rows: of the grid.
-    columns: of the grid; an even number of images can be mixed.
+    count: of examples; an even number of them can be mixed.
 
   Returns:
-    uint8 (1, rows * height, columns * width, 3), as TensorBoard takes it.
+    Images, uint8 (count, height, width, 3), and the probability of each class,
+    float32 (count, classes).
   """
-  positions = tf.range(rows * columns, dtype=tf.int64)
-  images, _ = _augmented(split, positions, seed, augmentation)
-  height, width, channels = images.shape[1:]
-  grid = tf.reshape(images, [rows, columns, height, width, channels])
-  grid = tf.reshape(
-    tf.transpose(grid, [0, 2, 1, 3, 4]),
-    [1, rows * height, columns * width, channels],
-  )
-  return tf.saturate_cast(tf.round(grid), tf.uint8)
+  positions = tf.range(count, dtype=tf.int64)
+  images, labels = _augmented(split, positions, seed, augmentation)
+  return tf.saturate_cast(tf.round(images), tf.uint8), labels
 
 
 def _augmented(
@@ -141,7 +136,7 @@ def _distribute(
   load: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]],
   first_step: int,
   steps: int | None,
-) -> tf.distribute.DistributedDataset:
+) -> Batches:
   """Gives replica r of step s the batch `load(s, r)`."""
 
   def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -160,4 +155,8 @@ def _distribute(
     )
     return batches.prefetch(tf.data.AUTOTUNE)
 
+  on_cpu = not tf.config.list_logical_devices('GPU')
+  if strategy.num_replicas_in_sync == 1 and on_cpu:
+    # To distribute takes longer than all the rest of a small batch.
+    return pipeline(tf.distribute.InputContext())
   return strategy.distribute_datasets_from_function(pipeline)

@@ -18,6 +18,8 @@ from tinygin.config import errors
 Instructions = Sequence[tfds.core.utils.shard_utils.FileInstruction]
 
 _BATCH = 256
+# A split is read too fast for TensorFlow to find out by itself.
+_PARALLEL_CALLS = len(os.sched_getaffinity(0))
 # A record is its length, a checksum of the length, the data and a checksum of
 # the data.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
@@ -61,7 +63,7 @@ def decoded(
     .batch(_BATCH)
     .map(
       lambda records: (decode_images(records, image_shape), _labels(records)),
-      tf.data.AUTOTUNE,
+      _PARALLEL_CALLS,
     )
   )
   filled = 0
@@ -146,7 +148,7 @@ def stored(
     .batch(_BATCH)
     .map(
       lambda records: (tf.strings.length(records), _labels(records)),
-      tf.data.AUTOTUNE,
+      _PARALLEL_CALLS,
     )
   )
   found = list(_undamaged(batches, instructions))

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Protocol
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -17,6 +18,17 @@ class BuildableDataset(Protocol):
   @property
   def directory(self) -> str:
     """Folder of the finished TFDS data set."""
+
+  @property
+  def filter(self) -> str:
+    """What resizes images of another size: `box` and its like."""
+
+  def conform(self, content: bytes) -> np.ndarray:
+    """Returns any encoded image as the data set would hold it, uint8.
+
+    Raises:
+      InputError: it cannot be decoded; the text does not name it.
+    """
 
   def is_built(self) -> bool:
     """Whether the folder holds exactly the declared data set."""

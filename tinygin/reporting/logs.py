@@ -10,12 +10,23 @@ import os
 import pathlib
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
+from tensorboard.compat.proto import summary_pb2
+from tensorboard.plugins.histogram import summary_v2 as histogram_summary
+from tensorboard.plugins.hparams import api as hparams
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import summary as hparams_summary
 
 from tinygin.config import errors
+from tinygin.reporting import history
 
-METRICS = 'metrics.jsonl'
+# What every line holds, and no chart needs.
+_NO_SCALARS = ('epoch', 'count')
 SPLITS = ('train', 'validation')
+# The run itself: what belongs to neither split. TensorBoard finds the splits'
+# metrics for its table of hyperparameters below it.
+RUN = ''
 
 
 class Logs:
@@ -45,14 +56,14 @@ class Logs:
         )
       else:
         os.truncate(path, length)
-    self._metrics = open(self._directory / METRICS, 'a')  # noqa: SIM115
+    self._metrics = open(self._directory / history.METRICS, 'a')  # noqa: SIM115
     self._writers = {
-      split: tf.summary.create_file_writer(str(self._directory / split))
-      for split in SPLITS
+      name: tf.summary.create_file_writer(str(self._directory / name))
+      for name in (RUN, *SPLITS)
     }
 
   def write(self, split: str, step: int, values: Mapping[str, float]) -> None:
-    """Adds a line of metrics, and the same values as scalars.
+    """Adds a line of metrics, and charts them by the step.
 
     Args:
       split: `train` or `validation`.
@@ -63,7 +74,49 @@ class Logs:
     self._metrics.write(json.dumps(line) + '\n')
     with self._writers[split].as_default(step):
       for name, value in values.items():
-        tf.summary.scalar(name, value)
+        if name not in _NO_SCALARS:
+          tf.summary.scalar(name, value)
+
+  def write_texts(self, texts: Mapping[str, str]) -> None:
+    """Adds files as texts, by name, to what describes the run."""
+    with self._writers[RUN].as_default(0):
+      for name, text in texts.items():
+        indented = ''.join(f'    {line}\n' for line in text.splitlines())
+        tf.summary.text(name, indented)
+
+  def write_graph(self, graph: tf.Graph) -> None:
+    """Adds the network's graph."""
+    with self._writers[RUN].as_default(0):
+      tf.summary.graph(graph)
+
+  def write_hyperparameters(
+    self, values: Mapping[str, bool | int | float | str]
+  ) -> None:
+    """Adds the run, under its folder's name, to the table of all runs."""
+    with self._writers[RUN].as_default(0):
+      hparams.hparams(dict(values), trial_id=self._directory.name)
+
+  def write_end(self) -> None:
+    """Marks the run in that table as completed."""
+    end = hparams_summary.session_end_pb(api_pb2.STATUS_SUCCESS)
+    with self._writers[RUN].as_default(0):
+      tf.summary.experimental.write_raw_pb(end.SerializeToString())
+
+  def write_picture(self, name: str, step: int, picture: np.ndarray) -> None:
+    """Adds a picture, uint8 (height, width, 3)."""
+    with self._writers[RUN].as_default(step):
+      tf.summary.image(name, picture[None])
+
+  def write_histograms(
+    self, step: int, values: Mapping[str, np.ndarray]
+  ) -> None:
+    """Adds a histogram of each of the arrays, by name."""
+    summary = summary_pb2.Summary()
+    for name, array in values.items():
+      # By NumPy, in a tenth of the time that `tf.summary.histogram` takes.
+      summary.MergeFrom(histogram_summary.histogram_pb(name, array))
+    with self._writers[RUN].as_default(step):
+      tf.summary.experimental.write_raw_pb(summary.SerializeToString())
 
   def flush(self) -> dict[str, int]:
     """Writes out all that is buffered; returns the lengths of the files.
@@ -94,8 +147,8 @@ class Logs:
   def _files(self) -> list[pathlib.Path]:
     events = [
       path
-      for split in SPLITS
-      for path in sorted((self._directory / split).glob('events.out.*'))
+      for name in (RUN, *SPLITS)
+      for path in sorted((self._directory / name).glob('events.out.*'))
     ]
-    metrics = self._directory / METRICS
+    metrics = self._directory / history.METRICS
     return events + ([metrics] if metrics.exists() else [])

@@ -1,5 +1,6 @@
 """The progress of a run: a live line on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import TextIO
@@ -27,6 +28,7 @@ class Progress:
     self._batch_size = batch_size
     self._stream = stream
     self._live = stream.isatty()
+    self._shown = False
     self._resumed = now
     self.images = 0
     self.seconds = 0.0
@@ -62,16 +64,27 @@ class Progress:
       f'ETA {_clock(remaining / speed if speed else 0.0)}'
     )
     if self._live:
-      self._stream.write(f'\r\x1b[2K{line}')
+      # A line that wraps could not be replaced. Some terminals have no width.
+      width = os.get_terminal_size(self._stream.fileno()).columns or 80
+      self._stream.write(f'\r\x1b[2K{line[: width - 1]}')
+      self._shown = True
     else:
       self._stream.write(f'{line}\n')
     self._stream.flush()
 
   def note(self, text: str) -> None:
     """Prints a line that stays."""
-    start = '\r\x1b[2K' if self._live else ''
+    start = '\r\x1b[2K' if self._shown else ''
+    self._shown = False
     self._stream.write(f'{start}{text}\n')
     self._stream.flush()
+
+  def close(self) -> None:
+    """Ends the live line, which stays, so that others can write."""
+    if self._shown:
+      self._stream.write('\n')
+      self._stream.flush()
+      self._shown = False
 
   def evaluation(
     self, step: int, epoch: float, values: Mapping[str, float]

@@ -1,6 +1,8 @@
-"""Where a run comes from: code, versions, devices, command line."""
+"""Where a run comes from: code, data, versions, devices, command line."""
 
+import hashlib
 import importlib.metadata
+import json
 import os
 import pathlib
 import platform
@@ -10,6 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tinygin.config import paths
+
 _PACKAGES = (
   'apache-beam',
   'gin-config',
@@ -18,6 +22,7 @@ _PACKAGES = (
   'tensorflow',
   'tensorflow-datasets',
 )
+_OURS = ('__main__', 'beam_pipelines', 'tinygin')
 
 
 def describe(root: pathlib.Path) -> dict[str, Any]:
@@ -28,11 +33,13 @@ def describe(root: pathlib.Path) -> dict[str, Any]:
 
   Returns:
     A JSON-serialisable dictionary: command line, git commit and difference,
-    versions, devices and the number of threads, which decides the last bits.
+    modules that git does not know, versions, devices and the number of threads,
+    which decides the last bits.
   """
   return {
     'command_line': sys.argv,
-    'git': _git(root),
+    'git': _commit(root),
+    'modules': _modules(root),
     'python': platform.python_version(),
     'versions': {
       package: importlib.metadata.version(package) for package in _PACKAGES
@@ -46,20 +53,67 @@ def describe(root: pathlib.Path) -> dict[str, Any]:
   }
 
 
-def _git(root: pathlib.Path) -> dict[str, str] | None:
+def data_set(directory: str) -> dict[str, str | None]:
+  """Describes a data set.
+
+  Args:
+    directory: of a TFDS data set.
+
+  Returns:
+    The directory, and the fingerprint of what it was built from; None for a
+    data set of another make, which has none.
+  """
+  metadata = pathlib.Path(directory, 'metadata.json')
+  known = json.loads(metadata.read_text()) if metadata.exists() else {}
+  return {'directory': directory, 'fingerprint': known.get('fingerprint')}
+
+
+def _commit(root: pathlib.Path) -> dict[str, str] | None:
   """Returns the commit and what differs from it; None outside a checkout."""
+  commit = _git(root, 'rev-parse', 'HEAD')
+  return commit and {
+    'commit': commit.strip(),
+    'status': _git(root, 'status', '--porcelain'),
+    'diff': _git(root, 'diff', 'HEAD'),
+  }
 
-  def git(*arguments: str) -> str:
-    command = ['git', '-C', str(root), *arguments]
-    return subprocess.run(
-      command, capture_output=True, text=True, check=True
-    ).stdout
 
+def _modules(root: pathlib.Path) -> dict[str, dict[str, str]]:
+  """Returns the imported code that no commit and no version stands for.
+
+  Args:
+    root: the project's folder.
+
+  Returns:
+    From the name of each module that is neither installed nor tracked to its
+    file, the SHA-256 of that and, unless it is the project's own, its text.
+  """
+  root = root.resolve()
+  tracked = (_git(root, 'ls-files', '-z') or '').split('\0')
+  known = {root / name for name in tracked}
+  found = {}
+  for name, module in sorted(sys.modules.items()):
+    # AutoGraph makes modules out of functions, under names drawn at random.
+    if paths.is_library(name) or name.startswith('__autograph_generated'):
+      continue
+    path = pathlib.Path(module.__file__).resolve()  # Runfiles are links.
+    if path not in known and path.is_file():
+      content = path.read_bytes()
+      digest = hashlib.sha256(content).hexdigest()
+      found[name] = {'file': str(path), 'sha256': digest}
+      if name.partition('.')[0] not in _OURS:
+        found[name]['text'] = content.decode(errors='replace')
+  return found
+
+
+def _git(root: pathlib.Path, *arguments: str) -> str | None:
+  """Returns what git prints; None where there is none, or no checkout."""
   try:
-    return {
-      'commit': git('rev-parse', 'HEAD').strip(),
-      'status': git('status', '--porcelain'),
-      'diff': git('diff', 'HEAD'),
-    }
+    return subprocess.run(
+      ['git', '-C', str(root), *arguments],
+      capture_output=True,
+      text=True,
+      check=True,
+    ).stdout
   except (OSError, subprocess.CalledProcessError):
     return None

@@ -22,6 +22,10 @@ _VARIABLES = 'variables'
 _STATE = 'state.json'
 
 
+class MissingError(errors.InputError):
+  """There is no such checkpoint, or no longer."""
+
+
 class Checkpoints:
   """The checkpoints of a run: one folder a step.
 
@@ -137,7 +141,7 @@ class Checkpoints:
       name: `latest`, `best` (of the validation top-1 so far) or a step.
 
     Raises:
-      InputError: there is no such checkpoint.
+      MissingError: there is no such checkpoint.
     """
     present = steps(self._directory)
     step = present[-1] if present else None
@@ -147,11 +151,40 @@ class Checkpoints:
     elif name != 'latest':
       step = int(name) if name.isdecimal() else None
     if step not in present:
-      raise errors.InputError(
+      raise MissingError(
         f'The checkpoint of {self._directory} must be best, latest or one of '
         f'the steps {present}. Received: {name}.'
       )
     return step
+
+  def restore_found(self, name: str) -> int:
+    """Restores a checkpoint while another process may be training.
+
+    Args:
+      name: as for `find`.
+
+    Returns:
+      Its step.
+
+    Raises:
+      MissingError: there is no such checkpoint, or no longer.
+      InputError: it is of another model, or damaged.
+    """
+    while True:
+      step = self.find(name)
+      try:
+        self.restore(step)
+        return step
+      except errors.InputError:
+        raise
+      except Exception as error:  # TensorFlow raises what it likes.
+        # One that was pruned meanwhile is not found again.
+        if step in steps(self._directory):
+          raise errors.InputError(
+            f'{self._folder(step)} must be a whole checkpoint. Received: a '
+            f'damaged one ({error}). Choose another of the steps '
+            f'{steps(self._directory)}.'
+          ) from error
 
   def restore(self, step: int) -> dict[str, Any]:
     """Restores the checkpoint of a step and returns its state."""

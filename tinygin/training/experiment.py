@@ -14,6 +14,7 @@ from tinygin.data import batches
 from tinygin.data import source
 from tinygin.training import durations
 from tinygin.training import plateaus
+from tinygin.training import profiling
 from tinygin.training import schedules
 from tinygin.training import steps
 
@@ -61,6 +62,8 @@ class Experiment:
       the last is at the end.
     log_every: duration between lines of training metrics.
     steps_per_loop: steps for each call from Python, at most.
+    profile_steps: the first step to be profiled and the one after the last, or
+      None.
     keep_checkpoints: how many of the newest stay, beside the best by top-1.
   """
 
@@ -97,6 +100,7 @@ class Experiment:
   evaluate_every: Annotated[durations.Period, _MAY_CHANGE]
   log_every: Annotated[durations.Period, _MAY_CHANGE]
   steps_per_loop: Annotated[Positive, _MAY_CHANGE]
+  profile_steps: Annotated[profiling.Steps, _MAY_CHANGE] | None
   keep_checkpoints: Annotated[Positive, _MAY_CHANGE]
 
   def build_model(self) -> keras.Model:

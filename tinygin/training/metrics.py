@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+OUTCOMES = 4
 SUMS = 4
 
 
@@ -29,31 +30,59 @@ class Metrics:
     return dataclasses.asdict(self)
 
 
-def sums(
-  losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor
+def outcomes(
+  losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor
 ) -> tf.Tensor:
+  """Returns what came of each example, in float32 (batch, OUTCOMES).
+
+  Args:
+    losses: float32 (batch,).
+    labels: int64 (batch,), class numbers.
+    logits: float32 (batch, classes).
+
+  Returns:
+    Of each example the loss, the rank of its label among the logits from 1 on,
+    the predicted class, and that one's probability.
+  """
+  predictions = tf.argmax(logits, axis=1)
+  probabilities = tf.nn.softmax(logits)
+  return tf.stack(
+    [
+      losses,
+      _ranks(labels, logits),
+      tf.cast(predictions, tf.float32),
+      tf.gather(probabilities, predictions, batch_dims=1),
+    ],
+    axis=1,
+  )
+
+
+def sums(losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
   """Returns the sums that `mean` turns into metrics.
 
   Args:
     losses: float32 (batch,).
     labels: int64 (batch,), class numbers.
     logits: float32 (batch, classes).
-    weights: float32 (batch,), 1 for examples that count and 0 for padding.
 
   Returns:
     float32 (SUMS,): of loss, top-1, top-5 and examples.
   """
+  ranks = _ranks(labels, logits)
+  values = (
+    losses,
+    tf.cast(ranks <= 1, tf.float32),
+    tf.cast(ranks <= 5, tf.float32),
+    tf.ones_like(losses),
+  )
+  return tf.stack([tf.reduce_sum(value) for value in values])
+
+
+def _ranks(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
   # Ties count against the network: equal logits for all classes are no hit.
   # Counted from those above, NaN included, not from those below.
   own = tf.gather(logits, labels, batch_dims=1)[:, None]
-  not_below = tf.reduce_sum(tf.cast(~(logits < own), tf.int32), axis=1)
-  values = (
-    losses,
-    tf.cast(not_below <= 1, tf.float32),
-    tf.cast(not_below <= 5, tf.float32),
-    tf.ones_like(losses),
-  )
-  return tf.stack([tf.reduce_sum(value * weights) for value in values])
+  return tf.reduce_sum(tf.cast(~(logits < own), tf.float32), axis=1)
 
 
 def no_sums() -> list[float]:

@@ -14,7 +14,7 @@ from tinygin.training import average
 from tinygin.training import metrics
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-Loop = Callable[[Iterator, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Loop = Callable[[Iterator, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +48,9 @@ class TrainingStep:
 
     Returns:
       A function of an iterator over (images, labels) and an int32 number of
-      steps, returning the sums of `metrics.sums` over those steps, and how
-      many steps went by before one had a loss that is not finite.
+      steps, returning the sums of `metrics.sums` over those steps, how many
+      steps went by before one had a loss that is not finite, and the global
+      norm of the last step's gradients, before clipping.
     """
     step = self._replica_step
     if self.jit_compile:
@@ -58,29 +59,41 @@ class TrainingStep:
     @tf.function
     def run(
       iterator: Iterator, steps: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
       totals, finite_steps = tf.zeros([metrics.SUMS]), tf.constant(0)
+      norm = tf.constant(0.0)
       for index in tf.range(steps):
-        sums = self.strategy.run(step, next(iterator))
+        sums, norm = self.strategy.run(step, next(iterator))
+        norm = self.strategy.reduce('MEAN', norm, axis=None)  # They are equal.
         sums = self.strategy.reduce('SUM', sums, axis=None)
         totals += sums
         if finite_steps == index and tf.math.is_finite(sums[0]):
           finite_steps += 1
         if self.weight_average is not None:
           self.weight_average.update(self.optimizer.iterations.value)
-      return totals, finite_steps
+      return totals, finite_steps, norm
 
     return run
 
-  def _replica_step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+  def _replica_step(
+    self, images: tf.Tensor, labels: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor]:
     if self.accumulation == 1:
       gradients, sums = self._gradients(images, labels)
     else:
       gradients, sums = self._accumulated(images, labels)
+    replicas = self.strategy.num_replicas_in_sync
+    if replicas > 1:
+      replica = tf.distribute.get_replica_context()
+      gradients = replica.all_reduce('SUM', gradients)
+    norm = tf.linalg.global_norm(gradients)
     if self.clip_norm is not None:
-      gradients = self._clipped(gradients)
+      gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, norm)
+    if replicas > 1:
+      # The optimizer adds up what the replicas give it.
+      gradients = [gradient / replicas for gradient in gradients]
     self.optimizer.apply(gradients, self.model.trainable_variables)
-    return sums
+    return sums, norm
 
   def _gradients(
     self, images: tf.Tensor, labels: tf.Tensor
@@ -97,7 +110,7 @@ class TrainingStep:
     weights = [v.value for v in self.model.trainable_variables]
     classes = tf.argmax(labels, axis=1)
     return tape.gradient(objective, weights), metrics.sums(
-      losses, classes, logits, tf.ones_like(losses)
+      losses, classes, logits
     )
 
   def _accumulated(
@@ -119,43 +132,40 @@ class TrainingStep:
       sums += more_sums
     return gradients, sums
 
-  def _clipped(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-    replica = tf.distribute.get_replica_context()
-    gradients = replica.all_reduce('SUM', gradients)
-    gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
-    # The optimizer adds up what the replicas give it.
-    replicas = self.strategy.num_replicas_in_sync
-    return [gradient / replicas for gradient in gradients]
-
 
 def evaluation_loop(
-  strategy: tf.distribute.Strategy, model: keras.Model
+  strategy: tf.distribute.Strategy, model: keras.Model, average_flips: bool
 ) -> Callable[[Iterator, tf.Tensor], tf.Tensor]:
   """Returns a function that evaluates a number of batches.
 
   Args:
     strategy: the replicas.
     model: the network, built in the strategy's scope.
+    average_flips: whether the probabilities of each image and its mirror image
+      are averaged.
 
   Returns:
-    A function of an iterator over (images, labels, weights) and an int32
-    number of steps, returning the sums of `metrics.sums` over those steps. The
-    loss is the cross-entropy, whatever the run trains with.
+    A function of an iterator over (images, labels) and an int32 number of
+    steps, returning `metrics.outcomes` of all the examples, in order. The loss
+    is the cross-entropy, whatever the run trains with.
   """
 
-  def replica_step(
-    images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
-  ) -> tf.Tensor:
+  def replica_step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     logits = tf.cast(model(images, training=False), tf.float32)
+    if average_flips:
+      flipped = model(tf.reverse(images, [2]), training=False)
+      both = tf.stack([logits, tf.cast(flipped, tf.float32)])
+      # Short of a constant, which changes nothing here.
+      logits = tf.reduce_logsumexp(tf.nn.log_softmax(both), axis=0)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    return metrics.sums(losses, labels, logits, weights)
+    return metrics.outcomes(losses, labels, logits)
 
   @tf.function
   def run(iterator: Iterator, steps: tf.Tensor) -> tf.Tensor:
-    totals = tf.zeros([metrics.SUMS])
-    for _ in tf.range(steps):
-      sums = strategy.run(replica_step, next(iterator))
-      totals += strategy.reduce('SUM', sums, axis=None)
-    return totals
+    outcomes = tf.TensorArray(tf.float32, steps)
+    for step in tf.range(steps):
+      replicas = strategy.run(replica_step, next(iterator))
+      outcomes = outcomes.write(step, strategy.gather(replicas, axis=0))
+    return outcomes.concat()
 
   return run

@@ -1,5 +1,10 @@
 """Where a run computes: the `tf.distribute` strategies."""
 
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator
 from typing import Annotated
 
 import gin
@@ -45,3 +50,59 @@ def mirrored(
       ) from error
   devices = tf.config.list_logical_devices('GPU' if gpus else 'CPU')
   return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+@gin.register
+def multi_worker() -> tf.distribute.Strategy:
+  """Returns a `MultiWorkerMirroredStrategy` over the workers of `TF_CONFIG`.
+
+  Waits until all of them have started. Without that environment variable this
+  process is the only worker.
+
+  Raises:
+    InputError: `TF_CONFIG` is not as it must be, or names an address that this
+      process cannot listen on.
+  """
+  text = os.environ.get('TF_CONFIG')
+  if text and not _is_task(text):
+    raise errors.InputError(
+      'TF_CONFIG must be JSON such as {"cluster": {"worker": ["HOST:PORT", '
+      '"HOST:PORT"]}, "task": {"type": "worker", "index": 0}}. Received: '
+      f'{text}.'
+    )
+  try:
+    with _mortal():
+      return tf.distribute.MultiWorkerMirroredStrategy()
+  except tf.errors.OpError as error:
+    raise errors.InputError(
+      'The workers of TF_CONFIG must find each other, each at its own address. '
+      f'Received: {text}, and {error.message}.'
+    ) from error
+
+
+@contextlib.contextmanager
+def _mortal() -> Iterator[None]:
+  """Lets signals end a wait of TensorFlow, where no handler would be called."""
+  handlers = {
+    number: signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM)
+  }
+  try:
+    yield
+  finally:
+    for number, handler in handlers.items():
+      signal.signal(number, handler)
+
+
+def _is_task(text: str) -> bool:
+  """Whether `TF_CONFIG` describes one of several workers."""
+  try:
+    config = json.loads(text)
+    workers, task = config['cluster']['worker'], config['task']
+    return (
+      task['type'] == 'worker'
+      and task['index'] in range(len(workers))
+      and all(address.rpartition(':')[2].isdecimal() for address in workers)
+    )
+  except (AttributeError, KeyError, TypeError, ValueError):
+    return False

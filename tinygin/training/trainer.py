@@ -2,9 +2,12 @@
 
 import contextlib
 import dataclasses
+import io
 import pathlib
 import signal
+import sys
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,14 +27,21 @@ from tinygin.training import evaluation
 from tinygin.training import experiment as experiments
 from tinygin.training import initialization
 from tinygin.training import metrics
+from tinygin.training import overview
 from tinygin.training import plateaus
+from tinygin.training import profiling
 from tinygin.training import run_directory
 from tinygin.training import schedules
+from tinygin.training import signals
 from tinygin.training import steps
+from tinygin.training import workers
 
 
 def train(
-  experiment: experiments.Experiment, directory: pathlib.Path, may_build: bool
+  experiment: experiments.Experiment,
+  directory: pathlib.Path,
+  may_build: bool,
+  describe: Callable[[int], None],
 ) -> dict[str, Any]:
   """Trains until the end of the run, from wherever the directory stands.
 
@@ -39,6 +49,8 @@ def train(
     experiment: what to train.
     directory: the run's directory, locked by the caller.
     may_build: whether a missing data set is built.
+    describe: is called with the step from which the run goes on, once that is
+      known and the data set there, before anything is written.
 
   Returns:
     What `result.json` holds.
@@ -60,6 +72,8 @@ def train(
   )
   learner = Learner.build(experiment, timeline)
   _check_classes(learner.model, training_split)
+  _check_loss(experiment.loss, len(training_split.class_names))
+  run_directory.write_classes(directory, training_split.class_names)
   saved = checkpoints.Checkpoints(
     directory / run_directory.CHECKPOINTS, learner.variables()
   )
@@ -67,14 +81,24 @@ def train(
   restored = saved.restore_newest()
   if restored is None and experiment.init_from is not None:
     learner.initialize(experiment.init_from, experiment.init_head)
+  spread = workers.Workers(experiment.strategy)
+  restored = spread.share_state(restored, learner.variables())
   state = State.restored(restored)
+  _check_length(timeline, state.step)
+  describe(state.step)
   saved.prune(experiment.keep_checkpoints, state.best_step)
   learner.rate_scale.assign(state.plateau.scale)
   with contextlib.closing(logs.Logs(directory, state.log_lengths)) as log:
-    run = _Run(experiment, timeline, learner, directory, saved, state, log)
+    run = _Run(
+      experiment, timeline, learner, directory, saved, state, log, spread
+    )
     run.print_overview(training_split, validation_split)
+    if restored is None:
+      overview.write_start(
+        log, directory, experiment, learner.model, training_split
+      )
     run.loop(training_split, validation_split)
-  return run.finish()
+    return run.finish()
 
 
 @dataclasses.dataclass
@@ -84,6 +108,7 @@ class State:
   Attributes:
     step: training steps done.
     loss: mean loss of the last steps.
+    gradient_norm: global norm of the last step's gradients, before clipping.
     interval: sums of metrics since the last line of training metrics.
     period: sums of metrics since the last evaluation.
     validation: metrics of the last evaluation.
@@ -97,6 +122,7 @@ class State:
 
   step: int = 0
   loss: float | None = None
+  gradient_norm: float | None = None
   interval: list[float] = dataclasses.field(default_factory=metrics.no_sums)
   period: list[float] = dataclasses.field(default_factory=metrics.no_sums)
   validation: dict[str, Any] | None = None
@@ -170,6 +196,11 @@ class Learner:
     if self.weight_average:
       self.weight_average.restart()
 
+  def weight_norm(self) -> float:
+    """Returns the global norm of all trained weights."""
+    weights = [weight.numpy() for weight in self.model.trainable_variables]
+    return float(np.sqrt(sum(np.vdot(each, each) for each in weights)))
+
   def variables(self) -> dict[str, dict[str, tf.Variable]]:
     """Returns all that a checkpoint holds."""
     groups = {
@@ -193,6 +224,7 @@ class _Run:
     saved: checkpoints.Checkpoints,
     state: State,
     log: logs.Logs,
+    spread: workers.Workers,
   ):
     self._experiment = experiment
     self._timeline = timeline
@@ -201,8 +233,14 @@ class _Run:
     self._checkpoints = saved
     self._state = state
     self._logs = log
+    self._profile = profiling.Profile(experiment.profile_steps, directory)
+    self._workers = spread
     self._progress = progress.Progress(
-      timeline.total_steps, experiment.batch_size, time.monotonic()
+      timeline.total_steps,
+      experiment.batch_size,
+      time.monotonic(),
+      # One report, by the chief.
+      io.StringIO() if spread.number else sys.stderr,
     )
     self._progress.images = state.images
     self._progress.seconds = state.seconds
@@ -235,35 +273,49 @@ class _Run:
     )
     iterator = self._training_batches(training_split)
     self._progress.resume(time.monotonic())
-    with _signals() as received:
+    with (
+      contextlib.closing(self._progress),
+      contextlib.closing(self._profile) as profile,
+      signals.collected(signal.SIGINT, signal.SIGTERM) as received,
+    ):
       while not self._ended():
+        profile.pass_by(state.step)
         count = min(
+          *profile.distances(state.step),
           experiment.steps_per_loop,
           log_every - state.step % log_every,
           evaluate_every - state.step % evaluate_every,
           self._timeline.total_steps - state.step,
         )
-        with _out_of_memory(experiment.batch_size):
-          sums, finite_steps = train_steps(iterator, tf.constant(count))
-        self._count(count, sums.numpy(), int(finite_steps))
+        marked = profile.marked(state.step)
+        with _out_of_memory(experiment), marked:
+          sums, finite_steps, norm = train_steps(iterator, tf.constant(count))
+        self._count(count, sums.numpy(), int(finite_steps), float(norm))
         last = state.step == self._timeline.total_steps
         if last or state.step % log_every == 0:
           self._log()
         if last or state.step % evaluate_every == 0:
           self._evaluate(evaluate)
           self._save()
-        if received:
+        # They stop together, for none can go on without the others.
+        if number := self._workers.greatest(received[0] if received else 0):
           self._save()  # Nothing, where the evaluation just did.
           raise errors.StoppedError(
-            received[0],
-            f'the state is saved. Go on with --resume={self._directory}.',
+            number,
+            'the state is saved. '
+            + (
+              'Worker 0 says where.'
+              if self._workers.number
+              else f'Go on with --resume={self._directory}.'
+            ),
           )
         self._progress.resume(time.monotonic())
-    if state.interval != metrics.no_sums():
-      self._log()  # Early stopping ends a run between two lines.
+      if state.interval != metrics.no_sums():
+        self._log()  # Early stopping ends a run between two lines.
 
   def finish(self) -> dict[str, Any]:
     """Writes `result.json` and returns what it holds."""
+    self._logs.write_end()
     state = self._state
     result = {
       'status': 'completed',
@@ -311,7 +363,9 @@ class _Run:
       stopping is not None and stopping.ends(self._state.stopping)
     )
 
-  def _count(self, count: int, sums: np.ndarray, finite_steps: int) -> None:
+  def _count(
+    self, count: int, sums: np.ndarray, finite_steps: int, norm: float
+  ) -> None:
     """Takes in what a loop returned."""
     state = self._state
     if finite_steps < count:
@@ -319,6 +373,7 @@ class _Run:
       raise self._diverged('loss', sums[0] / sums[-1], step)
     state.step += count
     state.loss = float(sums[0] / sums[-1])
+    state.gradient_norm = norm
     state.interval = (np.array(state.interval) + sums).tolist()
     state.period = (np.array(state.period) + sums).tolist()
     self._progress.train(count, time.monotonic())
@@ -350,29 +405,38 @@ class _Run:
         'epoch': epoch,
         **values,
         'learning_rate': float(self._learner.optimizer.learning_rate),
+        'gradient_norm': state.gradient_norm,
+        'weight_norm': self._learner.weight_norm(),
         'images_per_second': self._progress.images_per_second,
       },
     )
 
   def _evaluate(self, evaluate: evaluation.Evaluation) -> None:
     state = self._state
-    means = evaluate()
+    outcome = evaluate()
+    means = outcome.metrics()
     if not np.isfinite(means.loss):
       raise self._diverged('validation loss', means.loss, state.step)
     values = means.as_dict()
     if self._learner.weight_average:
       with self._learner.weight_average.applied():
-        averaged = evaluate().as_dict()
+        averaged = evaluate().metrics().as_dict()
       averaged.pop('count')
       values |= {f'average_{name}': each for name, each in averaged.items()}
     epoch = self._timeline.epoch(state.step)
     shown = {name: each for name, each in values.items() if name != 'count'}
     self._progress.evaluation(state.step, epoch, shown)
     self._logs.write('validation', state.step, {'epoch': epoch, **values})
+    weights = self._learner.model.trainable_variables
+    self._logs.write_histograms(
+      state.step, {weight.path: weight.numpy() for weight in weights}
+    )
     state.validation = values
     if state.best is None or values['top1'] > state.best['top1']:
       state.best = {'step': state.step, **values}
     self._watch(means)
+    if self._ended():
+      overview.write_end(self._logs, state.step, outcome, evaluate.split)
 
   def _watch(self, validation: metrics.Metrics) -> None:
     """Shows the outcome of an evaluation to what waits for a plateau."""
@@ -411,28 +475,19 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-  """Collects SIGTERM and SIGINT instead of dying of them."""
-  received: list[int] = []
-  before = {
-    number: signal.signal(number, lambda number, _: received.append(number))
-    for number in (signal.SIGTERM, signal.SIGINT)
-  }
-  try:
-    yield received
-  finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _out_of_memory(batch_size: int) -> Iterator[None]:
+def _out_of_memory(experiment: experiments.Experiment) -> Iterator[None]:
   try:
     yield
   except tf.errors.ResourceExhaustedError as error:
+    replicas = experiment.strategy.num_replicas_in_sync
+    parts = experiment.accumulation
     raise errors.RunError(
-      f'The memory of the device did not suffice for train.batch_size = '
-      f'{batch_size}. A higher train.accumulation computes a batch in parts.'
+      'The memory of the device did not suffice for train.batch_size = '
+      f'{experiment.batch_size}, computed by {replicas} '
+      f'{"replica" if replicas == 1 else "replicas"} in {parts} '
+      f'{"part" if parts == 1 else "parts"} of '
+      f'{experiment.batch_size // replicas // parts} each. A smaller '
+      'train.batch_size needs less, and so does a higher train.accumulation.'
     ) from error
 
 
@@ -443,18 +498,32 @@ def _check_replicas(experiment: experiments.Experiment) -> None:
       f'train.jit_compile works on one replica only. Received: {replicas} '
       'replicas. Set train.jit_compile = False.'
     )
-  parts = {
-    'batch_size': replicas * experiment.accumulation,
-    'evaluation_batch_size': replicas,
-  }
-  for name, number in parts.items():
-    size = getattr(experiment, name)
-    if size % number:
-      raise errors.InputError(
-        f'train.{name} must be a multiple of {number}, for {replicas} replicas'
-        f'{"" if number == replicas else " and train.accumulation"}. '
-        f'Received: {size}.'
-      )
+  number = replicas * experiment.accumulation
+  if experiment.batch_size % number:
+    raise errors.InputError(
+      f'train.batch_size must be a multiple of {number}, for {replicas} '
+      f'replicas{"" if number == replicas else " and train.accumulation"}. '
+      f'Received: {experiment.batch_size}.'
+    )
+
+
+def _check_loss(loss: steps.Loss, classes: int) -> None:
+  labels, logits = tf.one_hot([0, 1], classes), tf.zeros((2, classes))
+  shape = loss(labels, logits).shape
+  if shape != (2,):
+    raise errors.InputError(
+      'train.loss must give a loss for each example. Received: losses of shape '
+      f'{tuple(shape)} for 2 examples. Losses of Keras need reduction = None.'
+    )
+
+
+def _check_length(timeline: durations.Timeline, step: int) -> None:
+  if step > timeline.total_steps:
+    raise errors.InputError(
+      f'train.epochs must reach step {step:,}, up to which this run has come '
+      f'already ({timeline.epoch(step):.4g} epochs). Received: '
+      f'{timeline.epochs:.4g}, which ends at step {timeline.total_steps:,}.'
+    )
 
 
 # What Keras' optimizers do wrong under a strategy, and what does it right.

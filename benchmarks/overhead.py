@@ -1,0 +1,216 @@
+"""Times what a run costs beside its training steps.
+
+  python -m benchmarks.overhead
+
+Side by side in one run, in turn, so that a busy moment of the machine meets
+all of them; medians:
+
+  steps        a run's time (input, logging, calls from the host; evaluations
+               and checkpoints left out) to that of a bare loop of the same step
+               on random tensors
+  checkpoint   seconds for saving the network, its optimizer and the state
+  first step   the time from command to the end of the first step, to that of
+               importing TensorFlow and of tracing and taking that step
+
+The network, optimizer and augmentation are the quickstart's, whose small data
+set is built first where it is missing.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from unittest import mock
+
+import tabulate
+import tensorflow as tf
+from absl import app
+from absl import flags
+
+from tinygin.config import loading
+from tinygin.data import source
+from tinygin.reporting import progress
+from tinygin.training import checkpoints
+from tinygin.training import durations
+from tinygin.training import experiment as experiments
+from tinygin.training import steps
+from tinygin.training import trainer
+
+_ROUNDS = flags.DEFINE_integer('rounds', 7, 'Rounds that are timed.')
+_LOOPS = flags.DEFINE_integer('loops', 3, 'Calls of 10 steps in a round.')
+
+_GIN_FILE = 'gin/quickstart.gin'
+_LOOP_STEPS = 10
+_BATCHES = 16
+_LIMITS = (1.03, 0.3, 1.3)
+
+# What a process that trains runs here: until its first step, with a clock.
+_FIRST_STEP = """
+import json, os, sys, time
+command = float(sys.argv.pop(1))
+start = time.time()
+import tensorflow
+imported = time.time() - start
+from tinygin import train
+from tinygin.config import entry_point
+from tinygin.training import steps
+
+build = steps.TrainingStep.loop
+
+def loop(training_step):
+  run = build(training_step)
+  def timed(*arguments):
+    start = time.time()
+    run(*arguments)[0].numpy()
+    end = time.time()
+    print(json.dumps([end - command, imported + end - start]), flush=True)
+    os._exit(0)
+  return timed
+
+steps.TrainingStep.loop = loop
+entry_point.run(train.main)
+"""
+
+
+class _EnoughError(Exception):
+  """Enough rounds are timed."""
+
+
+def main(argv: list[str]) -> None:
+  """Runs the rounds and prints the table."""
+  del argv
+  configuration = loading.load(
+    [_GIN_FILE],
+    [
+      "EPOCHS = 1000; train.evaluate_every = '1000 epochs'",
+      f"train.log_every = '{_LOOP_STEPS} steps'",
+      f'train.steps_per_loop = {_LOOP_STEPS}',
+    ],
+    root='train',
+  )
+  experiment = configuration.build()
+  source.prepare(experiment.dataset, may_build=True)
+  timeline = durations.Timeline(
+    experiment.batch_size, experiment.batch_size, experiment.epochs
+  )
+  learner = trainer.Learner.build(experiment, timeline)
+  ratios = {
+    'steps': _steps(experiment, _bare_loop(experiment, learner)),
+    'checkpoint, s': _checkpoint(learner),
+    'first step': [_first_step() for _ in range(_ROUNDS.value)],
+  }
+  rows = [
+    (name, statistics.median(each), min(each), max(each), limit)
+    for (name, each), limit in zip(ratios.items(), _LIMITS, strict=True)
+  ]
+  print(
+    f'{_GIN_FILE}, batch {experiment.batch_size}, {_ROUNDS.value} rounds of '
+    f'{_LOOPS.value * _LOOP_STEPS} steps'
+  )
+  header = ('', 'median', 'least', 'most', 'limit')
+  print(tabulate.tabulate(rows, header, floatfmt='.3f'))
+
+
+def _bare_loop(
+  experiment: experiments.Experiment, learner: trainer.Learner
+) -> Callable[[], float]:
+  """Returns what takes the steps of a round, and the seconds that takes."""
+  model = learner.model
+  shape = (experiment.batch_size, *model.input_shape[1:])
+  classes = model.output_shape[-1]
+  labels = tf.random.stateless_uniform(
+    (_BATCHES, shape[0]), (0, 1), maxval=classes, dtype=tf.int32
+  )
+  # Several, for a network that knows its batch by heart computes with numbers
+  # so small that processors are slow at them.
+  batches = (
+    tf.random.stateless_normal((_BATCHES, *shape), (0, 0)),
+    tf.one_hot(labels, classes),
+  )
+  iterator = iter(tf.data.Dataset.from_tensor_slices(batches).repeat())
+  run = steps.TrainingStep(
+    strategy=experiment.strategy,
+    model=model,
+    optimizer=learner.optimizer,
+    loss=experiment.loss,
+    batch_size=experiment.batch_size,
+    accumulation=experiment.accumulation,
+    clip_norm=experiment.clip_norm,
+    jit_compile=experiment.jit_compile,
+    weight_average=learner.weight_average,
+  ).loop()
+  count = tf.constant(_LOOPS.value * _LOOP_STEPS)
+
+  def timed() -> float:
+    start = time.perf_counter()
+    run(iterator, count)[0].numpy()
+    return time.perf_counter() - start
+
+  return timed
+
+
+def _steps(
+  experiment: experiments.Experiment, bare: Callable[[], float]
+) -> list[float]:
+  """Returns what a round of a run takes, in terms of the bare loop's."""
+  ratios: list[float] = []
+  loops, started = 0, 0.0
+  count = progress.Progress.train
+
+  def counted(reported: progress.Progress, taken: int, now: float) -> None:
+    nonlocal loops, started
+    count(reported, taken, now)
+    loops += 1
+    if loops % _LOOPS.value:
+      return
+    seconds = time.perf_counter() - started
+    ratios.append(seconds / bare())
+    if len(ratios) > _ROUNDS.value:
+      raise _EnoughError
+    started = time.perf_counter()
+
+  with (
+    tempfile.TemporaryDirectory() as directory,
+    mock.patch.object(progress.Progress, 'train', counted),
+    contextlib.suppress(_EnoughError),
+  ):
+    trainer.train(experiment, pathlib.Path(directory), may_build=False)
+  return ratios[1:]  # The first round traces.
+
+
+def _checkpoint(learner: trainer.Learner) -> list[float]:
+  """Returns the seconds that saves take."""
+  seconds = []
+  with tempfile.TemporaryDirectory() as directory:
+    saved = checkpoints.Checkpoints(directory, learner.variables())
+    for step in range(1 + _ROUNDS.value):
+      start = time.perf_counter()
+      state = dataclasses.asdict(trainer.State(step=step))
+      saved.save(step, state, keep=2, best_step=0)
+      seconds.append(time.perf_counter() - start)
+  return seconds[1:]  # The first builds the operations.
+
+
+def _first_step() -> float:
+  """Returns what the first step takes, in terms of what it must take."""
+  command = [sys.executable, '-c', _FIRST_STEP, str(time.time())]
+  output = subprocess.run(
+    [*command, f'--gin_file={_GIN_FILE}', '--dry'],
+    env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.DEVNULL,
+    check=True,
+  ).stdout
+  taken, needed = json.loads(output.splitlines()[-1])
+  return taken / needed
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,23 @@
+"""Writes docs/reference.md from the code.
+
+bazel run //docs:write_reference
+"""
+
+import os
+import pathlib
+
+from tinygin.config import native_output
+
+
+def main() -> None:
+  """Writes the page into the source tree."""
+  with native_output.hidden():
+    from tinygin.config import reference
+
+    text = reference.page()
+  root = os.environ.get('BUILD_WORKSPACE_DIRECTORY', '.')
+  pathlib.Path(root, 'docs/reference.md').write_text(text, encoding='utf-8')
+
+
+if __name__ == '__main__':
+  main()

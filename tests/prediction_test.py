@@ -1,0 +1,257 @@
+"""What a run's network says of images: predicted here, and once exported."""
+
+import contextlib
+import datetime
+import io
+import json
+import os
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+import onnx.reference
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl.testing import absltest
+from absl.testing import flagsaver
+from absl.testing import parameterized
+from PIL import Image
+
+from tinygin import predict
+from tinygin.config import errors
+from tinygin.config import loading
+from tinygin.data import source
+from tinygin.training import exporting
+from tinygin.training import prediction
+from tinygin.training import run_directory
+from tinygin.training import trainer
+
+_SMALL = """
+LEVELS = (1,); WIDTH = 8; EPOCHS = 2; BATCH_SIZE = 16
+synthetic.train_images = 20; synthetic.validation_images = 4
+synthetic.greyscale = 0.3
+"""
+
+
+def setUpModule():
+  global ROOT, RUN, RESULT, CLASSIFIER, EXPERIMENT, ENCODED
+  ROOT = pathlib.Path(absltest.get_default_test_tmpdir()) / 'prediction'
+  shutil.rmtree(ROOT, ignore_errors=True)
+  RUN = ROOT / 'run'
+  bindings = [*_SMALL.splitlines(), f"dataset.data_dir = '{ROOT}/data'"]
+  configuration = loading.load(['gin/quickstart.gin'], bindings, root='train')
+  EXPERIMENT = configuration.build()
+  start = datetime.datetime.now()
+  with run_directory.locked(str(RUN), start) as directory:
+    RESULT = trainer.train(
+      EXPERIMENT,
+      directory,
+      may_build=True,
+      describe=lambda step: run_directory.describe(
+        directory, configuration, step, {}
+      ),
+    )
+  CLASSIFIER = prediction.Classifier.restore(EXPERIMENT, RUN, 'latest')
+  ENCODED = [
+    example['image']
+    for example in tfds.builder_from_directory(EXPERIMENT.dataset.directory)
+    .as_dataset('validation', decoders={'image': tfds.decode.SkipDecoding()})
+    .as_numpy_iterator()
+  ]
+
+
+def _validation():
+  split = source.read(EXPERIMENT.dataset.directory, 'validation', 4096)
+  return split.images, split.labels.numpy()
+
+
+def _save(name, image, **options):
+  path = ROOT / 'images' / name
+  path.parent.mkdir(exist_ok=True)
+  image.save(path, **options)
+  return str(path)
+
+
+def _large():
+  """Returns an image that is neither square nor of the run's size."""
+  return Image.open(io.BytesIO(ENCODED[0])).convert('RGB').resize((200, 150))
+
+
+class PredictTest(parameterized.TestCase):
+  def _predict(self, *arguments, **flags):
+    output = io.StringIO()
+    flags = {'run_dir': str(RUN), 'checkpoint': 'latest', **flags}
+    with flagsaver.flagsaver(**flags), contextlib.redirect_stdout(output):
+      predict.main(['predict', *arguments])
+    return output.getvalue()
+
+  def _predicted(self, *arguments):
+    return json.loads(self._predict(*arguments, format='json'))
+
+  def test_every_validation_image_as_in_the_evaluation(self):
+    folder = ROOT / 'validation'
+    folder.mkdir()
+    for number, content in enumerate(ENCODED):
+      (folder / f'{number:03}.jpg').write_bytes(content)
+    (folder / 'notes.txt').write_text('no image')
+    images, labels = _validation()
+    found = self._predicted(str(folder))
+    self.assertLen(found, len(labels))
+    expected = CLASSIFIER.probabilities(images).numpy()
+    for each, row in zip(found, expected, strict=True):
+      for ranked in each['predictions']:
+        self.assertAlmostEqual(
+          ranked['probability'], row[ranked['class_id']], delta=1e-6
+        )
+    right = [
+      each['predictions'][0]['class_id'] == label
+      for each, label in zip(found, labels, strict=True)
+    ]
+    self.assertAlmostEqual(np.mean(right), RESULT['validation']['top1'])
+
+  @parameterized.parameters(
+    ('RGB', 'a.png', {}),
+    ('RGB', 'a.jpg', {'quality': 100, 'subsampling': 0}),
+    ('CMYK', 'a.tiff', {}),
+    ('RGBA', 'a.webp', {'lossless': True}),
+    ('P', 'a.gif', {}),
+    ('L', 'a.bmp', {}),
+  )
+  def test_kinds_of_images(self, mode, name, options):
+    image = _large().convert(mode)
+    path = _save(name, image, **options)
+    same = _save('same.png', image.convert('RGB'))
+    found, expected = self._predicted(path, same)
+    self.assertEqual(found['image'], path)
+    for one, two in zip(
+      found['predictions'][:1], expected['predictions'][:1], strict=True
+    ):
+      self.assertEqual(one['name'], two['name'])
+      self.assertAlmostEqual(one['probability'], two['probability'], delta=0.02)
+
+  def test_an_image_is_set_upright(self):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = _large().transpose(Image.Transpose.ROTATE_90)
+    found, expected = self._predicted(
+      _save('turned.png', turned, exif=exif), _save('upright.png', _large())
+    )
+    self.assertEqual(found['predictions'], expected['predictions'])
+
+  def test_text_and_sheet(self):
+    path = _save('one.png', _large())
+    sheet = ROOT / 'sheet.png'
+    lines = self._predict(path, sheet=str(sheet)).splitlines()
+    self.assertEqual(lines[0], path)
+    self.assertLen(lines, 6)
+    (found,) = self._predicted(path)
+    first = found['predictions'][0]
+    self.assertEqual(lines[1], f'  {first["probability"]:.4f} {first["name"]}')
+    with Image.open(sheet) as picture:
+      self.assertEqual(picture.format, 'PNG')
+
+  def test_an_image_that_cannot_be_read(self):
+    path = ROOT / 'broken.jpg'
+    path.write_bytes(b'broken!!')
+    with self.assertRaises(errors.InputError) as caught:
+      self._predict(_save('whole.png', _large()), str(path))
+    self.assertEqual(
+      str(caught.exception),
+      f'{path} must be an image. Received: no BMP, GIF, JPEG, PNG, TIFF or '
+      "WEBP: it begins with b'broken!!'.",
+    )
+
+  def test_a_folder_without_images(self):
+    folder = self.create_tempdir().full_path
+    with self.assertRaises(errors.InputError) as caught:
+      self._predict(folder)
+    self.assertEqual(
+      str(caught.exception),
+      f'{folder} must hold images (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff,'
+      ' .webp). Received: a folder without any.',
+    )
+
+  def test_a_sheet_that_cannot_be_written(self):
+    with self.assertRaisesRegex(errors.InputError, '--sheet must be a file'):
+      self._predict(_save('two.png', _large()), sheet=str(ROOT / 'no/s.png'))
+
+
+class ExportTest(absltest.TestCase):
+  def _export(self, name):
+    path = os.path.join(self.create_tempdir().full_path, name)
+    exporting.export(CLASSIFIER, EXPERIMENT.dataset.filter, path)
+    return path
+
+  def test_saved_model_equals_the_run_on_every_validation_image(self):
+    loaded = tf.saved_model.load(self._export('classifier'))
+    serve = loaded.signatures['serving_default']
+    served = serve(images=tf.constant(ENCODED))
+    images, labels = _validation()
+    rows = np.arange(len(labels))[:, None]
+    ids = served['class_ids'].numpy()
+    np.testing.assert_allclose(
+      served['probabilities'].numpy(),
+      CLASSIFIER.probabilities(images).numpy()[rows, ids],
+      rtol=1e-5,
+    )
+    self.assertEqual(np.mean(ids[:, 0] == labels), RESULT['validation']['top1'])
+    names = np.array(CLASSIFIER.class_names)[ids]
+    np.testing.assert_array_equal(
+      served['class_names'].numpy().astype(str), names
+    )
+
+  def test_saved_model_resizes_as_the_data_set_does(self):
+    loaded = tf.saved_model.load(self._export('classifier'))
+    contents = []
+    for image, kind in (
+      (_large(), 'PNG'),
+      (_large().convert('L'), 'BMP'),
+      (_large().convert('P'), 'GIF'),
+      (_large().convert('CMYK'), 'JPEG'),
+      (_with_alpha(), 'PNG'),
+    ):
+      buffer = io.BytesIO()
+      image.save(buffer, kind)
+      contents.append(buffer.getvalue())
+    served = loaded.signatures['serving_default'](images=tf.constant(contents))
+    images = np.stack([EXPERIMENT.dataset.conform(each) for each in contents])
+    expected = CLASSIFIER.probabilities(images).numpy()
+    ids = served['class_ids'].numpy()
+    np.testing.assert_allclose(
+      served['probabilities'].numpy(),
+      np.take_along_axis(expected, ids, 1),
+      atol=5e-3,
+    )
+
+  def test_keras(self):
+    loaded = keras.saving.load_model(self._export('network.keras'))
+    images, _ = _validation()
+    inputs = EXPERIMENT.preprocessing(tf.cast(images, tf.float32))
+    np.testing.assert_array_equal(loaded(inputs), CLASSIFIER.model(inputs))
+
+  def test_onnx(self):
+    session = onnx.reference.ReferenceEvaluator(self._export('network.onnx'))
+    images, _ = _validation()
+    inputs = tf.cast(images[:8], tf.float32).numpy()
+    (probabilities,) = session.run(['probabilities'], {'images': inputs})
+    np.testing.assert_allclose(
+      probabilities, CLASSIFIER.probabilities(inputs).numpy(), atol=1e-5
+    )
+
+  def test_a_place_that_cannot_be_written(self):
+    file = self.create_tempfile().full_path
+    with self.assertRaisesRegex(
+      errors.InputError, f'{file}/x.keras must be a place that can be written'
+    ):
+      exporting.export(CLASSIFIER, 'box', f'{file}/x.keras')
+
+
+def _with_alpha():
+  image = _large()
+  image.putalpha(Image.linear_gradient('L').resize(image.size))
+  return image
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,22 @@
+"""A root that stands for train's and needs no TensorFlow."""
+
+import dataclasses
+from typing import Annotated
+from typing import Literal
+
+import gin
+
+from tinygin.config import constraints
+
+
+@gin.configurable('train')
+@dataclasses.dataclass(frozen=True)
+class Train:
+  """The root."""
+
+  run_dir: str
+  seed: int
+  rate: Annotated[float, constraints.Above(0)]
+  width: Annotated[int, constraints.AtLeast(1)]
+  levels: tuple[int, ...]
+  behaviour: Literal['train', 'fail once', 'stop the sweep once', 'diverge']

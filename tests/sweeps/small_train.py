@@ -1,0 +1,49 @@
+"""Stands for train: a program that needs no TensorFlow.
+
+What it does besides writing a metric is up to `train.behaviour`.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+
+from tinygin.config import entry_point
+
+
+def main(argv: list[str]) -> None:
+  """Writes a metric: seven steps of it, and the result."""
+  del argv
+  train = entry_point.load_from_flags('train').build()
+  directory = pathlib.Path(train.run_dir)
+  directory.mkdir(exist_ok=True)
+  again = (directory / 'begun').exists()
+  (directory / 'begun').touch()
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+  top1 = round(train.rate * train.width + 0.1 * train.seed, 4)
+  if train.behaviour == 'diverge':
+    top1 -= 1
+  lines = [
+    json.dumps({'step': step, 'split': 'validation', 'top1': top1 * step / 7})
+    for step in range(1, 8)
+  ]
+  (directory / 'metrics.jsonl').write_text('\n'.join(lines) + '\n')
+  if train.behaviour == 'diverge':
+    while True:  # Until the sweep prunes it.
+      signal.pause()
+  if train.behaviour == 'fail once' and not again:
+    print('1\n2\nThe disk is full:\n\n  /home', file=sys.stderr)
+    sys.exit(1)
+  if train.behaviour == 'stop the sweep once' and not again:
+    os.kill(os.getppid(), signal.SIGTERM)
+    while True:
+      signal.pause()
+  print('Gone on.' if again else 'Trained.')
+  result = {'validation': {'top1': top1, 'count': len(train.levels)}}
+  (directory / 'result.json').write_text(json.dumps(result))
+
+
+if __name__ == '__main__':
+  entry_point.define_config_flags()
+  entry_point.run(main)

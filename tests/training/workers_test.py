@@ -1,0 +1,193 @@
+"""Several processes train as one does, and none outlives the others."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import sys
+from unittest import mock
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tests.training import small_experiment
+from tinygin.config import errors
+from tinygin.reporting import progress
+from tinygin.training import strategies
+from tinygin.training import trainer
+from tinygin.training import workers
+
+
+def _free_addresses(count):
+  sockets = [socket.create_server(('localhost', 0)) for _ in range(count)]
+  addresses = [f'localhost:{each.getsockname()[1]}' for each in sockets]
+  for each in sockets:
+    each.close()
+  return addresses
+
+
+def _network():
+  """A network without dropout, which draws the same in every replica."""
+  return small_experiment.network(dropout=0)
+
+
+def _train(directory, number, after_loops, **changes):
+  """Trains, and sends itself a signal after some calls of the loop."""
+  loops = 0
+  count = progress.Progress.train
+
+  def counted(reported, steps, now):
+    nonlocal loops
+    loops += 1
+    count(reported, steps, now)
+    if loops == after_loops:
+      os.kill(os.getpid(), number)
+
+  with small_experiment.patched():
+    mock.patch.object(progress.Progress, 'train', counted).start()
+    strategy = strategies.multi_worker()
+    experiment = small_experiment.make(
+      strategy, model=_network, average_decay=0.9, **changes
+    )
+    spread = workers.Workers(strategy)
+    with spread.loss_noticed():
+      spread.check_same(f'seed {experiment.seed}', 'run')
+      trainer.train(
+        experiment, directory, may_build=False, describe=lambda step: None
+      )
+
+
+def _start(directory, stderr, task, number=0, after_loops=0, **changes):
+  """Starts a worker by a fork; TensorFlow is imported here but never runs."""
+  child = os.fork()
+  if child:
+    return child
+  status = 1
+  try:
+    sys.stderr = open(stderr, 'w', buffering=1)  # noqa: SIM115
+    os.dup2(sys.stderr.fileno(), 2)
+    if task:
+      os.environ['TF_CONFIG'] = json.dumps(task)
+    _train(directory, number, after_loops, **changes)
+    status = 0
+  except errors.InputError as error:
+    print(error, file=sys.stderr)
+    status = 2
+  except errors.RunError as error:
+    print(error, file=sys.stderr)
+    status = error.exit_status
+  finally:
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _wait(child):
+  return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _lines(directory):
+  text = (directory / 'metrics.jsonl').read_text()
+  return [
+    {k: v for k, v in json.loads(line).items() if k != 'images_per_second'}
+    for line in text.splitlines()
+  ]
+
+
+class WorkersTest(parameterized.TestCase):
+  def _directory(self):
+    return pathlib.Path(self.create_tempdir().full_path)
+
+  def _run_two(self, directory, first=None, second=None):
+    """Runs two workers; returns their exit statuses and what they said."""
+    said = self._directory()
+    cluster = {'worker': _free_addresses(2)}
+    children = [
+      _start(
+        self._directory() if index else directory,
+        said / str(index),
+        {'cluster': cluster, 'task': {'type': 'worker', 'index': index}},
+        **(changes or {}),
+      )
+      for index, changes in enumerate((first, second))
+    ]
+    statuses = [_wait(child) for child in children]
+    return statuses, [(said / str(index)).read_text() for index in range(2)]
+
+  def test_two_workers_are_as_one_however_they_are_stopped(self):
+    whole, alone, stopped = (self._directory() for _ in range(3))
+    statuses, said = self._run_two(whole)
+    self.assertEqual(statuses, [0, 0], said)
+    self.assertIn('steps of 8 on 2 replicas', said[0])
+    self.assertNotIn('step', said[1])
+    self.assertEqual(_wait(_start(alone, alone / 'stderr', None)), 0)
+    both, one = _lines(whole), _lines(alone)
+    self.assertLen(both, len(one))
+    for ours, theirs in zip(both, one, strict=True):
+      self.assertEqual(ours['step'], theirs['step'])
+      self.assertAlmostEqual(ours['loss'], theirs['loss'], delta=1e-3)
+
+    cut = {'number': signal.SIGKILL, 'after_loops': 5}
+    statuses, said = self._run_two(stopped, second=cut)
+    self.assertEqual(statuses, [1, -signal.SIGKILL], said)
+    self._assert_says_lost(said[0], 0)
+    cut = {'number': signal.SIGTERM, 'after_loops': 2}
+    statuses, said = self._run_two(stopped, second=cut)
+    self.assertEqual(statuses, [143, 143], said)
+    self.assertIn('from step 10', said[0])
+    self.assertEndsWith(
+      said[0],
+      'Stopped by SIGTERM; the state is saved. Go on with '
+      f'--resume={stopped}.\n',
+    )
+    statuses, said = self._run_two(stopped)
+    self.assertEqual(statuses, [0, 0], said)
+    self.assertEqual(_lines(stopped), both)
+
+  def test_a_worker_ends_when_the_chief_is_dead(self):
+    cut = {'number': signal.SIGKILL, 'after_loops': 2}
+    statuses, said = self._run_two(self._directory(), first=cut)
+    self.assertEqual(statuses, [-signal.SIGKILL, 1], said)
+    self._assert_says_lost(said[1], 1)
+
+  def test_workers_of_different_configurations_are_refused(self):
+    statuses, said = self._run_two(self._directory(), second={'seed': 4})
+    self.assertEqual(statuses, [2, 2], said)
+    for each in said:
+      self.assertEndsWith(
+        each,
+        'All workers must be started with the same gin files and bindings. '
+        'Received: others by some of them than by worker 0.\n',
+      )
+
+  def _assert_says_lost(self, said, worker):
+    self.assertRegex(
+      said.splitlines()[-1],
+      rf'^Worker {worker} of 2 must reach all others\. Received: \w+; one of '
+      r'them has ended or cannot be reached\. The checkpoints are whole; start '
+      r'all workers again to go on from the last\.$',
+    )
+
+
+class ConfigurationTest(parameterized.TestCase):
+  @parameterized.parameters(
+    '{',
+    '{"cluster": {"worker": ["a:1"]}}',
+    '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+    '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
+    '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
+  )
+  def test_says_how_tf_config_must_be(self, text):
+    with mock.patch.dict(os.environ, {'TF_CONFIG': text}):
+      with self.assertRaises(errors.InputError) as caught:
+        strategies.multi_worker()
+    self.assertEqual(
+      str(caught.exception),
+      'TF_CONFIG must be JSON such as {"cluster": {"worker": ["HOST:PORT", '
+      '"HOST:PORT"]}, "task": {"type": "worker", "index": 0}}. Received: '
+      f'{text}.',
+    )
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,147 @@
+"""Says what a trained network sees in images.
+
+  bazel run //tinygin:predict -- --run_dir=runs/NAME IMAGE…
+
+Images are files of any usual kind and size, or folders of such.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from absl import flags
+
+from tinygin.config import entry_point
+from tinygin.config import errors
+from tinygin.config import loading
+from tinygin.config import native_output
+from tinygin.config import paths
+
+if TYPE_CHECKING:
+  from tinygin.data import source
+  from tinygin.training import prediction
+
+_RUN_DIR = flags.DEFINE_string('run_dir', None, "A run's directory.")
+_CHECKPOINT = flags.DEFINE_string(
+  'checkpoint', 'best', 'best, latest or the number of a step.'
+)
+_FORMAT = flags.DEFINE_enum(
+  'format', 'text', ['text', 'json'], 'How predictions are printed.'
+)
+_SHEET = flags.DEFINE_string(
+  'sheet', None, 'A PNG file to write, of the images and predictions.'
+)
+_SUFFIXES = ['.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp']
+_TOP = 5
+_BATCH = 256
+_COLUMNS = 6
+
+
+def main(argv: list[str]) -> None:
+  """Prints the most probable classes of each image."""
+  files = [file for name in argv[1:] for file in _files(name)]
+  if not files:
+    raise errors.InputError('predict takes images or folders. Received: none.')
+  directory = pathlib.Path(paths.find(_RUN_DIR.value))
+  with native_output.hidden():
+    configuration = loading.load([f'{directory}/config.gin'], [], root='train')
+    experiment = configuration.build()
+    from tinygin.training import prediction
+
+  images = np.stack([_read(file, experiment.dataset) for file in files])
+  classifier = prediction.Classifier.restore(
+    experiment, directory, _CHECKPOINT.value
+  )
+  found = [
+    {'image': paths.display(file), 'predictions': ranked}
+    for file, ranked in zip(files, _predict(classifier, images), strict=True)
+  ]
+  if _SHEET.value:
+    _write_sheet(images, found)
+  print(
+    json.dumps(found, indent=2) if _FORMAT.value == 'json' else _text(found)
+  )
+
+
+def _files(name: str) -> list[str]:
+  """Returns the file of that name, or the images in the folder."""
+  path = pathlib.Path(paths.find(name))
+  if not path.is_dir():
+    return [str(path)]
+  inside = sorted(
+    str(each) for each in path.rglob('*') if each.suffix.lower() in _SUFFIXES
+  )
+  if not inside:
+    raise errors.InputError(
+      f'{name} must hold images ({", ".join(_SUFFIXES)}). Received: a '
+      'folder without any.'
+    )
+  return inside
+
+
+def _read(file: str, dataset: 'source.BuildableDataset') -> np.ndarray:
+  try:
+    return dataset.conform(pathlib.Path(file).read_bytes())
+  except (OSError, errors.InputError) as error:
+    reason = getattr(error, 'strerror', None) or error
+    raise errors.InputError(
+      f'{paths.display(file)} must be an image. Received: {reason}.'
+    ) from error
+
+
+def _predict(
+  classifier: 'prediction.Classifier', images: np.ndarray
+) -> Iterator[list[dict[str, int | float | str]]]:
+  """Yields the most probable classes of each image, the first the best."""
+  for start in range(0, len(images), _BATCH):
+    rows = classifier.probabilities(images[start : start + _BATCH]).numpy()
+    for row in rows:
+      yield [
+        {
+          'class_id': int(number),
+          'name': classifier.class_names[number],
+          'probability': float(row[number]),
+        }
+        for number in np.argsort(-row, kind='stable')[:_TOP]
+      ]
+
+
+def _write_sheet(images: np.ndarray, found: list[dict]) -> None:
+  from tinygin.reporting import pictures
+
+  captions = [
+    '\n'.join([os.path.basename(each['image']), *_lines(each, 2)])
+    for each in found
+  ]
+  sheet = pictures.grid(images, captions, min(len(images), _COLUMNS))
+  path = paths.resolve(_SHEET.value)
+  try:
+    sheet.save(path, 'PNG')
+  except OSError as error:
+    raise errors.InputError(
+      f'--sheet must be a file that can be written. Received: {path} '
+      f'({error.strerror}).'
+    ) from error
+
+
+def _text(found: list[dict]) -> str:
+  blocks = [
+    '\n'.join([each['image'], *(f'  {line}' for line in _lines(each, 4))])
+    for each in found
+  ]
+  return '\n'.join(blocks)
+
+
+def _lines(found: dict, digits: int) -> list[str]:
+  return [
+    f'{each["probability"]:.{digits}f} {each["name"]}'
+    for each in found['predictions']
+  ]
+
+
+if __name__ == '__main__':
+  flags.mark_flag_as_required('run_dir')
+  entry_point.run(main, arguments='IMAGE IMAGE …')

@@ -1,0 +1,70 @@
+"""Pictures of confusion matrices."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colors
+from matplotlib import figure
+
+_DOTS_PER_INCH = 120
+# So that a name of this size fits beside each row, and a count into each cell.
+_FONT_POINTS = 6.5
+_ROW_INCHES, _COUNTED_ROW_INCHES = 0.11, 0.32
+_MOST_COUNTED, _MOST_NAMED = 30, 300
+_LEAST_INCHES = 2.0
+_NAME_LENGTH = 24
+_NAME_INCHES, _TITLE_INCHES = 1.8, 0.4
+
+
+def draw(
+  counts: np.ndarray, class_names: Sequence[str], title: str
+) -> figure.Figure:
+  """Draws a confusion matrix: the darker, the more of a class went there.
+
+  Up to 30 classes each cell says its count, too; up to 300 classes are named,
+  by the first of their names.
+
+  Args:
+    counts: integers (classes, classes) by true and predicted class.
+    class_names: the names of the classes.
+    title: what stands above.
+  """
+  classes = len(class_names)
+  counted = classes <= _MOST_COUNTED
+  row = _COUNTED_ROW_INCHES if counted else _ROW_INCHES
+  side = max(row * min(classes, _MOST_NAMED), _LEAST_INCHES)
+  whole = side + _NAME_INCHES + _TITLE_INCHES
+  drawn = figure.Figure((whole, whole), _DOTS_PER_INCH)
+  start = _NAME_INCHES / whole
+  axes = drawn.add_axes((start, start, side / whole, side / whole))
+  shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+  # Its root, so that rare confusions are seen beside the diagonal.
+  axes.imshow(shares, 'Blues', norm=colors.PowerNorm(0.5, 0, 1))
+  axes.set_title(title, fontsize=1.4 * _FONT_POINTS)
+  axes.set_xlabel('predicted', fontsize=_FONT_POINTS)
+  axes.set_ylabel('true', fontsize=_FONT_POINTS)
+  if classes <= _MOST_NAMED:
+    names = [_short(name) for name in class_names]
+    axes.set_xticks(range(classes), names, rotation=90, fontsize=_FONT_POINTS)
+    axes.set_yticks(range(classes), names, fontsize=_FONT_POINTS)
+  if counted:
+    for (row, column), count in np.ndenumerate(counts):
+      if count:
+        color = 'white' if shares[row, column] > 0.4 else 'black'
+        style = {'color': color, 'fontsize': _FONT_POINTS}
+        axes.text(column, row, str(count), ha='center', va='center', **style)
+  return drawn
+
+
+def png(drawn: figure.Figure) -> bytes:
+  """Returns a picture as a PNG file."""
+  buffer = io.BytesIO()
+  drawn.savefig(buffer, format='png')
+  return buffer.getvalue()
+
+
+def _short(name: str) -> str:
+  first = name.split(',')[0]
+  long = len(first) > _NAME_LENGTH
+  return f'{first[: _NAME_LENGTH - 1]}…' if long else first

@@ -1,0 +1,122 @@
+"""What TensorBoard shows of a run before its first step and after its last."""
+
+import io
+import json
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tinygin.data import batches
+from tinygin.data import source
+from tinygin.reporting import confusion
+from tinygin.reporting import logs
+from tinygin.reporting import pictures
+from tinygin.training import evaluation
+from tinygin.training import experiment as experiments
+from tinygin.training import run_directory
+
+_ROWS, _COLUMNS = 4, 8
+# No properties of what is trained.
+_NO_HYPERPARAMETERS = ('train.run_dir', 'train.profile_steps')
+
+
+def write_start(
+  log: logs.Logs,
+  directory: pathlib.Path,
+  experiment: experiments.Experiment,
+  model: keras.Model,
+  split: source.Split,
+) -> None:
+  """Writes texts, hyperparameters, the network's graph and its first inputs.
+
+  Args:
+    log: where to.
+    directory: the run's; what describes the run in it is shown.
+    experiment: the run's configuration.
+    model: the network.
+    split: the training examples.
+  """
+  texts = {
+    name: (directory / name).read_text()
+    for name in (run_directory.CONFIG, run_directory.PROVENANCE)
+    if (directory / name).exists()
+  }
+  log.write_texts(texts)
+  if provenance := texts.get(run_directory.PROVENANCE):
+    log.write_hyperparameters(_hyperparameters(json.loads(provenance)))
+  log.write_graph(_graph(model))
+  log.write_picture('augmented_inputs', 0, _sheet(experiment, split))
+
+
+def write_end(
+  log: logs.Logs, step: int, outcome: evaluation.Outcome, split: source.Split
+) -> None:
+  """Writes the confusion matrix and the most confident mistakes.
+
+  Args:
+    log: where to.
+    step: training steps done.
+    outcome: of the last evaluation.
+    split: what was evaluated.
+  """
+  names = split.class_names
+  title = f'{split.name}, step {step:,}'
+  drawn = confusion.png(confusion.draw(outcome.confusion(), names, title))
+  with Image.open(io.BytesIO(drawn)) as picture:
+    log.write_picture('confusion', step, np.asarray(picture.convert('RGB')))
+  wrong = outcome.mistakes(_ROWS * _COLUMNS)
+  if not len(wrong):
+    return
+  captions = [
+    f'{names[outcome.labels[each]]}\n'
+    f'{outcome.probabilities[each]:.2f} {names[outcome.predictions[each]]}'
+    for each in wrong
+  ]
+  images, _ = split.gather(tf.constant(wrong))
+  sheet = pictures.grid(images.numpy(), captions, _COLUMNS)
+  log.write_picture('most_confident_mistakes', step, np.asarray(sheet))
+
+
+def _hyperparameters(provenance: dict) -> dict[str, bool | int | float | str]:
+  """Returns what gin has bound; values that are no numbers as gin's text."""
+  return {
+    name: each['value']
+    if isinstance(each['value'], bool | int | float)
+    else each['text']
+    for each in provenance['starts'][-1]['parameters']
+    if (name := f'{each["component"]}.{each["parameter"]}')
+    not in _NO_HYPERPARAMETERS
+    and each['source'] != 'default'
+  }
+
+
+def _graph(model: keras.Model) -> tf.Graph:
+  function = tf.function(lambda images: model(images, training=False))
+  specification = tf.TensorSpec(model.input_shape, tf.float32, 'images')
+  return function.get_concrete_function(specification).graph
+
+
+def _sheet(
+  experiment: experiments.Experiment, split: source.Split
+) -> np.ndarray:
+  images, labels = batches.first(
+    split,
+    seed=experiment.seed,
+    augmentation=experiment.augmentation,
+    count=_ROWS * _COLUMNS,
+  )
+  captions = [_caption(row, split.class_names) for row in labels.numpy()]
+  return np.asarray(pictures.grid(images.numpy(), captions, _COLUMNS))
+
+
+def _caption(probabilities: np.ndarray, names: tuple[str, ...]) -> str:
+  """Returns the name of the class; of a mixed image, its two with shares."""
+  first, second = np.argsort(-probabilities, kind='stable')[:2]
+  if not probabilities[second]:
+    return f'{names[first]}\n'
+  return '\n'.join(
+    f'{probabilities[each]:.2f} {names[each]}' for each in (first, second)
+  )

@@ -1,0 +1,72 @@
+"""Profiles chosen steps of a run."""
+
+import itertools
+import pathlib
+import shutil
+from typing import Annotated
+
+import tensorflow as tf
+
+from tinygin.config import constraints
+
+
+class Ascending:
+  """Constraint: each element is more than the one before."""
+
+  def accepts(self, value: tuple[int, ...]) -> bool:
+    """Whether the elements ascend."""
+    return all(a < b for a, b in itertools.pairwise(value))
+
+  def __str__(self) -> str:
+    return 'in ascending order'
+
+
+Steps = Annotated[
+  tuple[int, int], constraints.Each(constraints.AtLeast(0)), Ascending()
+]
+
+
+class Profile:
+  """Starts and stops TensorFlow's profiler between calls of the loop.
+
+  A run that goes on from within the chosen steps profiles nothing; one that
+  goes on from before them profiles them again, in place of what was there.
+  """
+
+  def __init__(self, steps: Steps | None, directory: pathlib.Path):
+    """Takes what is profiled.
+
+    Args:
+      steps: the first step and the one after the last; None: no step.
+      directory: the run's; the profile is written to `plugins/profile` in it.
+    """
+    self._steps = steps or ()
+    self._directory = directory
+    self._running = False
+
+  def distances(self, step: int) -> list[int]:
+    """Returns the numbers of steps until something is due.
+
+    That is the start and the end of profiling, and between them each step.
+    """
+    ahead = [each - step for each in self._steps if each > step]
+    return [1, *ahead] if self._running else ahead
+
+  def marked(self, step: int) -> tf.profiler.experimental.Trace:
+    """Tells the profiler that the body is a training step."""
+    return tf.profiler.experimental.Trace('train', step_num=step, _r=1)
+
+  def pass_by(self, step: int) -> None:
+    """Starts or stops the profiler where that is due before a step."""
+    if self._running and step == self._steps[1]:
+      tf.profiler.experimental.stop()
+      self._running = False
+    if self._steps and step == self._steps[0]:
+      shutil.rmtree(self._directory / 'plugins', ignore_errors=True)
+      tf.profiler.experimental.start(str(self._directory))
+      self._running = True
+
+  def close(self) -> None:
+    """Drops what was not profiled to its end."""
+    if self._running:
+      tf.profiler.experimental.stop(save=False)

@@ -1,0 +1,74 @@
+"""Takes the pictures of TensorBoard that docs/ shows.
+
+  pip install playwright
+  apt-get install chromium
+  python tools/screenshots.py --url=http://localhost:6006 --output=docs/images
+
+TensorBoard runs already. Playwright is no dependency of the project; a person
+looks at the pictures and commits them.
+"""
+
+import argparse
+import io
+import pathlib
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+_SIZE = {'width': 1280, 'height': 900}
+# Of each tab, what follows its name in the address.
+_TABS = {
+  'scalars': '&tagFilter=loss|top1|weight_norm',
+  'images': '',
+  'graphs': '',
+  'histograms': '&tagFilter=bottleneck_1_expand',
+  'text': '',
+  'hparams': '',
+}
+# On some tabs what is worth seeing must be brought into sight first.
+_BEFORE = {
+  # Right of the many hyperparameters come the metrics.
+  'hparams': """
+    const visit = (root) => root.querySelectorAll('*').forEach((each) => {
+      if (each.scrollWidth > each.clientWidth + 300) each.scrollLeft = 1e6;
+      if (each.shadowRoot) visit(each.shadowRoot);
+    });
+    visit(document);
+  """,
+}
+_COLOURS = 64
+_DRAWN_MILLISECONDS = 6000
+
+
+def main() -> None:
+  """Saves a small PNG of each tab."""
+  parser = argparse.ArgumentParser()
+  parser.add_argument('--url', default='http://localhost:6006')
+  parser.add_argument('--output', default='docs/images', type=pathlib.Path)
+  parser.add_argument('--chromium', default='/usr/bin/chromium')
+  parser.add_argument('--tabs', default=','.join(_TABS))
+  flags = parser.parse_args()
+  flags.output.mkdir(parents=True, exist_ok=True)
+  with sync_playwright() as playwright:
+    browser = playwright.chromium.launch(
+      executable_path=flags.chromium, args=['--no-sandbox']
+    )
+    for tab in flags.tabs.split(','):
+      page = browser.new_page(viewport=_SIZE)
+      page.goto(f'{flags.url}/#{tab}{_TABS[tab]}', wait_until='networkidle')
+      if tab == 'graphs':
+        page.locator('g.node', has_text='tiny_image_net').first.dblclick()
+      # Charts are drawn after the last request.
+      page.wait_for_timeout(_DRAWN_MILLISECONDS)
+      if script := _BEFORE.get(tab):
+        page.evaluate(f'() => {{{script}}}')
+        page.wait_for_timeout(_DRAWN_MILLISECONDS)
+      with Image.open(io.BytesIO(page.screenshot())) as picture:
+        small = picture.convert('RGB').quantize(_COLOURS)
+        small.save(flags.output / f'tensorboard_{tab}.png', optimize=True)
+      page.close()
+    browser.close()
+
+
+if __name__ == '__main__':
+  main()
