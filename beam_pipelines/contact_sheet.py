@@ -8,7 +8,6 @@ from PIL import ImageFont
 
 from beam_pipelines import verification
 
-_SAMPLES = 10
 _GAP = 2
 _LABEL_WIDTH = 220
 _LABEL_LENGTH = 30
@@ -22,7 +21,8 @@ def write(result: verification.Result, path: str) -> None:
   if not shapes:
     return
   cell_height, cell_width = (side + _GAP for side in shapes[0][:2])
-  column_width = _LABEL_WIDTH + _SAMPLES * cell_width + 10 * _GAP
+  most = max(map(len, result.samples.values()))
+  column_width = _LABEL_WIDTH + most * cell_width + 10 * _GAP
   columns = -(-len(result.class_names) // _ROWS)
   rows = min(len(result.class_names), _ROWS)
   sheet = Image.new(

@@ -171,6 +171,7 @@ def _time_records(folder: str) -> None:
   print(f'\n{_EXAMPLES.value:,} examples, median of {_ROUNDS.value}')
   headers = ['', 'seconds', 'of tfds', 'target', 'peak GiB']
   print(tabulate.tabulate(rows, headers, floatfmt='.2f'))
+  print('Target of the memory: 1.2 GiB, of all processes together.')
 
 
 def _run(arguments: list[str]) -> tuple[float, str, int]:
