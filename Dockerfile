@@ -17,8 +17,9 @@ ENV PYTHONPATH=/tinygin TF_CPP_MIN_LOG_LEVEL=2
 
 FROM environment AS beam-worker
 COPY --from=apache/beam_python3.11_sdk:2.77.0 /opt/apache/beam /opt/apache/beam
-# Buckets (gs://) and Dataflow need more than the lock has.
-RUN pip install --no-cache-dir 'apache-beam[gcp]==2.77.0'
+# Buckets (gs://) and Dataflow need more than the lock has, and nothing else.
+RUN pip freeze > locked.txt \
+ && pip install --no-cache-dir --constraint locked.txt 'apache-beam[gcp]==2.77.0'
 ENTRYPOINT ["/opt/apache/beam/boot"]
 
 # Last, so that it is what a build without --target makes.

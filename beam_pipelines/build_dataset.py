@@ -10,6 +10,7 @@ import json
 import sys
 import time
 
+from absl import app
 from absl import flags
 from etils import epath
 
@@ -49,6 +50,7 @@ def main(argv: list[str], beam_arguments: list[str]) -> None:
 
 
 if __name__ == '__main__':
+  app.define_help_flags()  # Else --help would be handed to Beam.
   sys.argv, _beam_arguments = runners.split_arguments(
     sys.argv, set(flags.FLAGS)
   )

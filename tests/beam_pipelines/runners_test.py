@@ -125,6 +125,12 @@ class RunnersTest(parameterized.TestCase):
     self.assertEqual(process.returncode, 2)
     self.assertIn("Unknown command line flag 'dask_worker'", error)
 
+  def test_help(self):
+    process = self._start('unused', '--help')
+    output, _ = process.communicate()
+    self.assertEqual(process.returncode, 0)
+    self.assertIn('--dask_workers', output)
+
   def test_no_flags_are_no_options(self):
     with runners.options([], None) as options:
       self.assertIsNone(options)
