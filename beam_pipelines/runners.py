@@ -75,15 +75,16 @@ def options(
       with contextlib.suppress(ValueError):
         while True:
           dask.distributed.default_client().close()
-      # Processes that take their time to end are killed; they have no work.
-      logging.getLogger('distributed.nanny').setLevel(logging.ERROR)
+      # Of processes that end before or after those that they talk to.
+      logging.getLogger('distributed').setLevel(logging.CRITICAL)
 
 
 def _prepare_worker() -> None:
   """Imports, on a worker of Dask, what its tasks need, and keeps it quiet."""
-  # It warns of tasks that are cancelled, as they are when a build is stopped.
-  logger = logging.getLogger('distributed.worker.state_machine')
-  logger.setLevel(logging.ERROR)
+  # What fails in a task is raised where the tasks are run. The worker itself
+  # tells of tasks that are cancelled, and of a scheduler that ends before it.
+  for name in ('distributed', 'distributed.worker'):
+    logging.getLogger(name).setLevel(logging.CRITICAL)
   with native_output.hidden():
     import tensorflow  # noqa: F401  TFDS would import it later, and aloud.
 

@@ -40,6 +40,7 @@ from tinygin.reporting import progress
 from tinygin.training import checkpoints
 from tinygin.training import durations
 from tinygin.training import experiment as experiments
+from tinygin.training import learner as learners
 from tinygin.training import steps
 from tinygin.training import trainer
 
@@ -60,6 +61,7 @@ import tensorflow
 imported = time.time() - start
 from tinygin import train
 from tinygin.config import entry_point
+from tinygin.training import learner as learners
 from tinygin.training import steps
 
 build = steps.TrainingStep.loop
@@ -100,7 +102,9 @@ def main(argv: list[str]) -> None:
   timeline = durations.Timeline(
     experiment.batch_size, experiment.batch_size, experiment.epochs
   )
-  learner = trainer.Learner.build(experiment, timeline)
+  learner = learners.Learner.build(
+    experiment, timeline, experiment.dataset.classes
+  )
   ratios = {
     'steps': _steps(experiment, _bare_loop(experiment, learner)),
     'checkpoint, s': _checkpoint(learner),
@@ -119,7 +123,7 @@ def main(argv: list[str]) -> None:
 
 
 def _bare_loop(
-  experiment: experiments.Experiment, learner: trainer.Learner
+  experiment: experiments.Experiment, learner: learners.Learner
 ) -> Callable[[], float]:
   """Returns what takes the steps of a round, and the seconds that takes."""
   model = learner.model
@@ -185,7 +189,7 @@ def _steps(
   return ratios[1:]  # The first round traces.
 
 
-def _checkpoint(learner: trainer.Learner) -> list[float]:
+def _checkpoint(learner: learners.Learner) -> list[float]:
   """Returns the seconds that saves take."""
   seconds = []
   with tempfile.TemporaryDirectory() as directory:

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
+from matplotlib import text
 from PIL import Image
 
 from tinygin.reporting import confusion
@@ -18,7 +19,8 @@ def _draw(classes):
     classes, dtype=int
   )
   names = [LONG, *(f'class {number}' for number in range(1, classes))]
-  return confusion.draw(counts, names, 'validation, step 12')
+  title = 'validation, step 1,000: average top-1 0.5120 of 10,000 images'
+  return confusion.draw(counts, names, title)
 
 
 class ConfusionTest(parameterized.TestCase):
@@ -27,6 +29,12 @@ class ConfusionTest(parameterized.TestCase):
     drawn = _draw(classes)
     drawn.draw_without_rendering()
     (axes,) = drawn.axes
+    written = axes.get_title('right')
+    (title,) = axes.findobj(
+      lambda each: isinstance(each, text.Text) and each.get_text() == written
+    )
+    for edge in (title.get_window_extent().x0, title.get_window_extent().x1):
+      self.assertTrue(drawn.bbox.containsx(edge))
     boxes = {
       'y': [each.get_window_extent() for each in axes.get_yticklabels()],
       'x': [each.get_window_extent() for each in axes.get_xticklabels()],
@@ -44,7 +52,7 @@ class ConfusionTest(parameterized.TestCase):
 
   def test_counts_stand_in_the_cells_of_a_small_matrix(self):
     (axes,) = _draw(12).axes
-    self.assertIn('37', [text.get_text() for text in axes.texts])
+    self.assertIn('37', [each.get_text() for each in axes.texts])
     (axes,) = _draw(200).axes
     self.assertEmpty(axes.texts)
 

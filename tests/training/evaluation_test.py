@@ -14,6 +14,7 @@ from PIL import Image
 from tests.training import small_experiment
 from tinygin.config import errors
 from tinygin.data import source
+from tinygin.reporting import progress
 from tinygin.training import checkpoints
 from tinygin.training import evaluation
 from tinygin.training import strategies
@@ -203,6 +204,20 @@ class RunEvaluationTest(absltest.TestCase):
       self.assertLen(slept, 2)
       # What is evaluated already is not done again.
       self.assertEmpty(list(followed.follow()))
+
+  def test_a_longer_run_has_not_ended(self):
+    longer = small_experiment.make(ONE, average_decay=0.5, epochs=3)
+    ended = []
+    train = progress.Progress.train
+
+    def trained(*arguments):
+      ended.append((self.directory / 'result.json').exists())
+      train(*arguments)
+
+    with mock.patch.object(progress.Progress, 'train', trained):
+      trainer.train(longer, self.directory, may_build=False)
+    self.assertNotEmpty(ended)
+    self.assertFalse(any(ended))
 
   def test_what_the_run_removes_meanwhile_is_left_out(self):
     restore = checkpoints.Checkpoints.restore

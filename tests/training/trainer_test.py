@@ -21,6 +21,7 @@ from tinygin.config import errors
 from tinygin.reporting import logs
 from tinygin.training import checkpoints
 from tinygin.training import evaluation
+from tinygin.training import learner
 from tinygin.training import plateaus
 from tinygin.training import schedules
 from tinygin.training import steps
@@ -197,14 +198,14 @@ class TrainerTest(parameterized.TestCase):
   def test_a_checkpoint_covers_every_variable(self, replicas):
     directory = self._directory()
     learners = []
-    variables = trainer.Learner.variables
+    variables = learner.Learner.variables
 
-    def kept(learner):
-      learners.append(learner)
-      return variables(learner)
+    def kept(each):
+      learners.append(each)
+      return variables(each)
 
     before = _live_variables()
-    with mock.patch.object(trainer.Learner, 'variables', kept):
+    with mock.patch.object(learner.Learner, 'variables', kept):
       self._train(
         ONE if replicas == 1 else TWO,
         directory,

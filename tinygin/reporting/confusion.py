@@ -41,7 +41,8 @@ def draw(
   shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
   # Its root, so that rare confusions are seen beside the diagonal.
   axes.imshow(shares, 'Blues', norm=colors.PowerNorm(0.5, 0, 1))
-  axes.set_title(title, fontsize=1.4 * _FONT_POINTS)
+  # From the right, so that it may reach over the names.
+  axes.set_title(title, fontsize=1.3 * _FONT_POINTS, loc='right')
   axes.set_xlabel('predicted', fontsize=_FONT_POINTS)
   axes.set_ylabel('true', fontsize=_FONT_POINTS)
   if classes <= _MOST_NAMED:

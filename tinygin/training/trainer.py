@@ -11,7 +11,6 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,18 +19,16 @@ from tinygin.data import batches
 from tinygin.data import source
 from tinygin.reporting import logs
 from tinygin.reporting import progress
-from tinygin.training import average
 from tinygin.training import checkpoints
 from tinygin.training import durations
 from tinygin.training import evaluation
 from tinygin.training import experiment as experiments
-from tinygin.training import initialization
+from tinygin.training import learner as learners
 from tinygin.training import metrics
 from tinygin.training import overview
 from tinygin.training import plateaus
 from tinygin.training import profiling
 from tinygin.training import run_directory
-from tinygin.training import schedules
 from tinygin.training import signals
 from tinygin.training import steps
 from tinygin.training import workers
@@ -70,9 +67,9 @@ def train(
   timeline = durations.Timeline(
     training_split.size, experiment.batch_size, experiment.epochs
   )
-  learner = Learner.build(experiment, timeline)
-  _check_classes(learner.model, training_split)
-  _check_loss(experiment.loss, len(training_split.class_names))
+  learner = learners.Learner.build(
+    experiment, timeline, len(training_split.class_names)
+  )
   run_directory.write_classes(directory, training_split.class_names)
   saved = checkpoints.Checkpoints(
     directory / run_directory.CHECKPOINTS, learner.variables()
@@ -148,70 +145,6 @@ class State:
     return state
 
 
-@dataclasses.dataclass(frozen=True)
-class Learner:
-  """What learns: the network, its optimizer and what belongs to them.
-
-  Attributes:
-    model: the network.
-    optimizer: built on the network's trainable variables.
-    rate_scale: what the scheduled learning rate is multiplied by.
-    weight_average: the average of the weights, or None.
-  """
-
-  model: keras.Model
-  optimizer: keras.optimizers.Optimizer
-  rate_scale: keras.Variable
-  weight_average: average.WeightAverage | None
-
-  @classmethod
-  def build(
-    cls, experiment: experiments.Experiment, timeline: durations.Timeline
-  ) -> 'Learner':
-    """Builds all parts in the strategy's scope."""
-    model = experiment.build_model()
-    strategy = experiment.strategy
-    weights = model.trainable_variables
-    with strategy.scope():
-      scale = keras.Variable(1.0, trainable=False, name='rate_scale')
-      schedule = experiment.learning_rate(timeline)
-      optimizer = experiment.optimizer(
-        learning_rate=schedules.Scaled(schedule, scale)
-      )
-      _check_optimizer(optimizer)
-      # Biases and the scales of normalisation do not decay.
-      vectors = [weight for weight in weights if len(weight.shape) < 2]
-      optimizer.exclude_from_weight_decay(var_list=vectors)
-      optimizer.build(weights)
-    averaged = None
-    if experiment.average_decay is not None:
-      averaged = average.WeightAverage(
-        strategy, weights, experiment.average_decay
-      )
-    return cls(model, optimizer, scale, averaged)
-
-  def initialize(self, source: str, include_head: bool) -> None:
-    """Starts from weights that were trained before."""
-    initialization.initialize(self.model, source, include_head)
-    if self.weight_average:
-      self.weight_average.restart()
-
-  def weight_norm(self) -> float:
-    """Returns the global norm of all trained weights."""
-    weights = [weight.numpy() for weight in self.model.trainable_variables]
-    return float(np.sqrt(sum(np.vdot(each, each) for each in weights)))
-
-  def variables(self) -> dict[str, dict[str, tf.Variable]]:
-    """Returns all that a checkpoint holds."""
-    groups = {
-      'model': checkpoints.by_path(self.model.variables),
-      'optimizer': checkpoints.by_path(self.optimizer.variables),
-    }
-    if self.weight_average:
-      groups['average'] = self.weight_average.variables
-    return groups
-
-
 class _Run:
   """The course of a run."""
 
@@ -219,7 +152,7 @@ class _Run:
     self,
     experiment: experiments.Experiment,
     timeline: durations.Timeline,
-    learner: Learner,
+    learner: learners.Learner,
     directory: pathlib.Path,
     saved: checkpoints.Checkpoints,
     state: State,
@@ -267,6 +200,8 @@ class _Run:
     experiment, state = self._experiment, self._state
     log_every = self._timeline.steps(experiment.log_every)
     evaluate_every = self._timeline.steps(experiment.evaluate_every)
+    if not self._ended():  # One that is to be longer now had ended.
+      (self._directory / run_directory.RESULT).unlink(missing_ok=True)
     train_steps = self._training_step().loop()
     evaluate = evaluation.Evaluation(
       experiment, self._learner.model, validation_split
@@ -507,55 +442,10 @@ def _check_replicas(experiment: experiments.Experiment) -> None:
     )
 
 
-def _check_loss(loss: steps.Loss, classes: int) -> None:
-  labels, logits = tf.one_hot([0, 1], classes), tf.zeros((2, classes))
-  shape = loss(labels, logits).shape
-  if shape != (2,):
-    raise errors.InputError(
-      'train.loss must give a loss for each example. Received: losses of shape '
-      f'{tuple(shape)} for 2 examples. Losses of Keras need reduction = None.'
-    )
-
-
 def _check_length(timeline: durations.Timeline, step: int) -> None:
   if step > timeline.total_steps:
     raise errors.InputError(
       f'train.epochs must reach step {step:,}, up to which this run has come '
       f'already ({timeline.epoch(step):.4g} epochs). Received: '
       f'{timeline.epochs:.4g}, which ends at step {timeline.total_steps:,}.'
-    )
-
-
-# What Keras' optimizers do wrong under a strategy, and what does it right.
-_BROKEN = {
-  'gradient_accumulation_steps': 'train.accumulation',
-  'clipnorm': 'train.clip_norm',
-  'clipvalue': 'train.clip_norm',
-  'global_clipnorm': 'train.clip_norm',
-  'loss_scale_factor': "train.precision = 'bfloat16'",
-  'use_ema': 'train.average_decay',
-}
-
-
-def _check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
-  for name, instead in _BROKEN.items():
-    if value := getattr(optimizer, name, None):
-      raise errors.InputError(
-        f'{type(optimizer).__name__}.{name} must be left out: Keras applies it '
-        f'to each replica alone. Received: {value}. Use {instead}.'
-      )
-  if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-    raise errors.InputError(
-      'train.optimizer must scale no loss. Received: LossScaleOptimizer. '
-      "Use train.precision = 'bfloat16', which needs none."
-    )
-
-
-def _check_classes(model: keras.Model, split: source.Split) -> None:
-  classes = model.output_shape[-1]
-  if classes != len(split.class_names):
-    raise errors.InputError(
-      'The network must have an output for each class of the data set. '
-      f'Received: {classes} outputs for {len(split.class_names)} classes. '
-      'Set CLASSES.'
     )
