@@ -228,7 +228,7 @@ class SeveralMachinesTest(absltest.TestCase):
   def test_the_documented_command_runs_two_workers(self):
     directory = pathlib.Path(self.create_tempdir().full_path)
     page = (ROOT / 'docs/several_machines.md').read_text()
-    (script,) = re.findall(r'```shell\n(.*?)```', page, re.S)
+    (script,) = re.findall(r'```shell.*?\n(.*?)```', page, re.S)
     for port in ('7700', '7701'):
       with socket.create_server(('localhost', 0)) as server:
         script = script.replace(port, str(server.getsockname()[1]))
