@@ -191,10 +191,16 @@ class Checkpoints:
     prefix = str(self._folder(step) / _VARIABLES)
     state = json.loads((self._folder(step) / _STATE).read_text())
     self._check_variables(prefix)
-    status = self._checkpoint.read(prefix)
-    status.assert_existing_objects_matched()
-    # An evaluation restores the network without its optimizer.
-    status.expect_partial()
+    reader = tf.train.load_checkpoint(prefix)
+    # All are read before the first is assigned: what is damaged, or removed
+    # meanwhile, leaves the variables as they are.
+    values = [
+      (variable, reader.get_tensor(_key(group, path)))
+      for group, members in self._groups.items()
+      for path, variable in members.items()
+    ]
+    for variable, value in values:
+      variable.assign(value)
     return state
 
   def _remove(self, step: int) -> None:
@@ -208,7 +214,7 @@ class Checkpoints:
 
   def _check_variables(self, prefix: str) -> None:
     expected = {
-      f'{group}/{_escape(path)}/.ATTRIBUTES/VARIABLE_VALUE': variable.shape
+      _key(group, path): variable.shape
       for group, members in self._groups.items()
       for path, variable in members.items()
     }
@@ -280,9 +286,10 @@ def steps(directory: str | os.PathLike) -> list[int]:
   return sorted(int(m[1]) for m in map(_FOLDER.fullmatch, names) if m)
 
 
-def _escape(name: str) -> str:
+def _key(group: str, path: str) -> str:
   # As TensorFlow writes names of dictionary entries into its keys.
-  return name.replace('.', '..').replace('/', '.S')
+  escaped = path.replace('.', '..').replace('/', '.S')
+  return f'{group}/{escaped}/.ATTRIBUTES/VARIABLE_VALUE'
 
 
 def _unescape(key: str) -> str:
