@@ -8,7 +8,9 @@ the one given. In turn, in processes of their own:
 
   tinygin      the pipeline, without imports and without listing the archive
   command      the whole //beam_pipelines:build_dataset, imports included
-  tfds         a plain generator builder of TFDS, without imports
+  tfds         a generator builder as TFDS's guide has it, which extracts the
+               archive and yields the images' paths; without imports
+  tfds, zip    one that reads the images from the archive itself
 
 Resizing: photographs (*.JPEG below the folder) are made 64 x 64, on one core:
 
@@ -82,9 +84,8 @@ print(sum(seconds))
 """
 _GENERATOR = """
 import pathlib, sys, time, zipfile
-import tensorflow as tf
 import tensorflow_datasets as tfds
-archive, folder, classes = sys.argv[1:]
+archive, folder, classes, extract = sys.argv[1:]
 class Plain(tfds.core.GeneratorBasedBuilder):
   VERSION = tfds.core.Version('1.0.0')
   pkg_dir_path = pathlib.Path(folder)
@@ -97,19 +98,24 @@ class Plain(tfds.core.GeneratorBasedBuilder):
         'id': tfds.features.Text(), 'bbox': tfds.features.BBoxFeature(),
       }))
   def _split_generators(self, dl_manager):
-    return {'train': self._generate_examples()}
-  def _generate_examples(self):
-    with zipfile.ZipFile(archive) as file:
-      ids = file.read('tiny-imagenet-200/wnids.txt').decode().split()
-      for label, wnid in enumerate(sorted(ids)):
-        prefix = f'tiny-imagenet-200/train/{wnid}/'
-        text = file.read(f'{prefix}{wnid}_boxes.txt').decode()
-        for line in text.splitlines():
-          name, *box = line.split('\\t')
-          x0, y0, x1, y1 = (int(each) / 64 for each in box)
-          yield name, {'image': file.read(f'{prefix}images/{name}'),
-                       'label': label, 'id': name,
-                       'bbox': tfds.features.BBox(y0, x0, y1, x1)}
+    if extract == 'extract':
+      root = dl_manager.extract(archive)
+      read = content = lambda name: root / name
+    else:
+      root = zipfile.ZipFile(archive)
+      read, content = (lambda name: zipfile.Path(root, name)), root.read
+    return {'train': self._generate_examples(read, content)}
+  def _generate_examples(self, read, content):
+    ids = read('tiny-imagenet-200/wnids.txt').read_text().split()
+    for label, wnid in enumerate(sorted(ids)):
+      prefix = f'tiny-imagenet-200/train/{wnid}/'
+      text = read(f'{prefix}{wnid}_boxes.txt').read_text()
+      for line in text.splitlines():
+        name, *box = line.split('\\t')
+        x0, y0, x1, y1 = (int(each) / 64 for each in box)
+        yield name, {'image': content(f'{prefix}images/{name}'),
+                     'label': label, 'id': name,
+                     'bbox': tfds.features.BBox(y0, x0, y1, x1)}
 builder = Plain(data_dir=folder)
 start = time.monotonic()
 builder.download_and_prepare()
@@ -145,7 +151,8 @@ def _time_records(folder: str) -> None:
     'command': ['-m', 'beam_pipelines.build_dataset',
                 '--gin_file=gin/data/stanford.gin',
                 f'--gin_bindings={bindings}'],
-    'tfds': ['-c', _GENERATOR, *arguments],
+    'tfds': ['-c', _GENERATOR, *arguments, 'extract'],
+    'tfds, zip': ['-c', _GENERATOR, *arguments, 'read'],
   }  # fmt: skip
   seconds = collections.defaultdict(list)
   memory = collections.defaultdict(int)

@@ -215,7 +215,9 @@ class RunEvaluationTest(absltest.TestCase):
       train(*arguments)
 
     with mock.patch.object(progress.Progress, 'train', trained):
-      trainer.train(longer, self.directory, may_build=False)
+      trainer.train(
+        longer, self.directory, may_build=False, describe=lambda step: None
+      )
     self.assertNotEmpty(ended)
     self.assertFalse(any(ended))
 
