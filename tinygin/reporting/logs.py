@@ -26,13 +26,13 @@ _NO_SCALARS = ('epoch', 'count')
 SPLITS = ('train', 'validation')
 # The run itself: what belongs to neither split. TensorBoard finds the splits'
 # metrics for its table of hyperparameters below it.
-RUN = ''
+_RUN = ''
 
 
 class Logs:
   """Writes the metrics of a run."""
 
-  def __init__(self, directory: str | os.PathLike, lengths: Mapping[str, int]):
+  def __init__(self, directory: pathlib.Path, lengths: Mapping[str, int]):
     """Opens the files at the lengths that the last checkpoint noted.
 
     Args:
@@ -43,7 +43,7 @@ class Logs:
     Raises:
       InputError: a file is shorter than noted.
     """
-    self._directory = pathlib.Path(directory)
+    self._directory = directory
     for path in self._files():
       length = lengths.get(str(path.relative_to(self._directory)))
       if length is None:
@@ -59,7 +59,7 @@ class Logs:
     self._metrics = open(self._directory / history.METRICS, 'a')  # noqa: SIM115
     self._writers = {
       name: tf.summary.create_file_writer(str(self._directory / name))
-      for name in (RUN, *SPLITS)
+      for name in (_RUN, *SPLITS)
     }
 
   def write(self, split: str, step: int, values: Mapping[str, float]) -> None:
@@ -79,32 +79,32 @@ class Logs:
 
   def write_texts(self, texts: Mapping[str, str]) -> None:
     """Adds files as texts, by name, to what describes the run."""
-    with self._writers[RUN].as_default(0):
+    with self._writers[_RUN].as_default(0):
       for name, text in texts.items():
         indented = ''.join(f'    {line}\n' for line in text.splitlines())
         tf.summary.text(name, indented)
 
   def write_graph(self, graph: tf.Graph) -> None:
     """Adds the network's graph."""
-    with self._writers[RUN].as_default(0):
+    with self._writers[_RUN].as_default(0):
       tf.summary.graph(graph)
 
   def write_hyperparameters(
     self, values: Mapping[str, bool | int | float | str]
   ) -> None:
     """Adds the run, under its folder's name, to the table of all runs."""
-    with self._writers[RUN].as_default(0):
+    with self._writers[_RUN].as_default(0):
       hparams.hparams(dict(values), trial_id=self._directory.name)
 
   def write_end(self) -> None:
     """Marks the run in that table as completed."""
     end = hparams_summary.session_end_pb(api_pb2.STATUS_SUCCESS)
-    with self._writers[RUN].as_default(0):
+    with self._writers[_RUN].as_default(0):
       tf.summary.experimental.write_raw_pb(end.SerializeToString())
 
   def write_picture(self, name: str, step: int, picture: np.ndarray) -> None:
     """Adds a picture, uint8 (height, width, 3)."""
-    with self._writers[RUN].as_default(step):
+    with self._writers[_RUN].as_default(step):
       tf.summary.image(name, picture[None])
 
   def write_histograms(
@@ -115,7 +115,7 @@ class Logs:
     for name, array in values.items():
       # By NumPy, in a tenth of the time that `tf.summary.histogram` takes.
       summary.MergeFrom(histogram_summary.histogram_pb(name, array))
-    with self._writers[RUN].as_default(step):
+    with self._writers[_RUN].as_default(step):
       tf.summary.experimental.write_raw_pb(summary.SerializeToString())
 
   def flush(self) -> dict[str, int]:
@@ -147,7 +147,7 @@ class Logs:
   def _files(self) -> list[pathlib.Path]:
     events = [
       path
-      for name in (RUN, *SPLITS)
+      for name in (_RUN, *SPLITS)
       for path in sorted((self._directory / name).glob('events.out.*'))
     ]
     metrics = self._directory / history.METRICS
