@@ -122,7 +122,7 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
 def _results(results: list[dict[str, Any]], runs: list[str]) -> str:
   rows = [
     differences.Difference(
-      title, tuple(_shown(_lookup(each, path)) for each in results)
+      title, tuple(differences.cell(_lookup(each, path)) for each in results)
     )
     for title, path in _RESULTS
   ]
@@ -144,12 +144,6 @@ def _lookup(record: dict[str, Any], path: str) -> Any:
   for part in path.split('.'):
     value = value.get(part) if isinstance(value, dict) else None
   return value
-
-
-def _shown(value: Any) -> str:
-  if isinstance(value, float):
-    return f'{value:.4g}'
-  return differences.ABSENT if value is None else str(value)
 
 
 def _groups(configurations: list[str], runs: list[str]) -> dict[str, list[int]]:
