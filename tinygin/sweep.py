@@ -52,7 +52,10 @@ def main(argv: list[str]) -> int:
     table = results.write(study, sweep, path)
   print(table)
   print(f'Sweep directory  {path}')
-  print(f'TensorBoard      tensorboard --logdir={path}/trials')
+  print(
+    'TensorBoard      ./bazelw run //tinygin:tensorboard -- '
+    f'--logdir={path}/trials'
+  )
   return 0 if study.get_trials(False, [TrialState.COMPLETE]) else 1
 
 
