@@ -116,7 +116,8 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
   elif name == 'git.diff' and value:
     yield name, f'sha256 {hashlib.sha256(str(value).encode()).hexdigest()[:12]}'
   elif value is not None:
-    yield name, str(value)[:12] or 'none'
+    digest = name.endswith(('.commit', '.fingerprint', '.sha256'))
+    yield name, (str(value)[:12] if digest else str(value)) or 'none'
 
 
 def _results(results: list[dict[str, Any]], runs: list[str]) -> str:
