@@ -45,7 +45,9 @@ def main(argv: list[str]) -> int:
     'sweep.directory',
   ) as path:
     study = studies.open_study(sweep, path, texts)
-    (path / run_directory.CONFIG).write_text(texts['configuration'])
+    run_directory.write(
+      path / run_directory.CONFIG, texts['configuration'].encode()
+    )
     if _RERUN_FAILED.value:
       studies.retry_failed(study)
     driver.Driver(sweep, study, path).run()
