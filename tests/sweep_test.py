@@ -19,6 +19,7 @@ from tinygin import sweep
 from tinygin.config import paths
 from tinygin.config.errors import InputError
 from tinygin.config.errors import RunError
+from tinygin.config.errors import StoppedError
 from tinygin.sweeps import declaration
 from tinygin.sweeps import driver
 from tinygin.sweeps import runs
@@ -226,7 +227,7 @@ class StoppedTest(SweepCase):
   )
 
   def test_goes_on_where_it_was_stopped(self):
-    with self.assertRaises(driver.Stopped) as caught:
+    with self.assertRaises(StoppedError) as caught:
       self.sweep(self.stopping)
     self.assertEqual(caught.exception.exit_status, 143)
     self.assertEqual(
@@ -235,7 +236,7 @@ class StoppedTest(SweepCase):
       'goes on.',
     )
     self.assertFalse((self.swept / 'trials/0003-seed0').exists())
-    with self.assertRaises(driver.Stopped):  # By the last one.
+    with self.assertRaises(StoppedError):  # By the last one.
       self.sweep(self.stopping)
     self.sweep(self.stopping)
     self.assertEqual(self.column('trial'), ['1', '3', '0', '2'])

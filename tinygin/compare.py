@@ -116,13 +116,14 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
   elif name == 'git.diff' and value:
     yield name, f'sha256 {hashlib.sha256(str(value).encode()).hexdigest()[:12]}'
   elif value is not None:
-    yield name, str(value)[:12] or 'none'
+    digest = name.endswith(('.commit', '.fingerprint', '.sha256'))
+    yield name, (str(value)[:12] if digest else str(value)) or 'none'
 
 
 def _results(results: list[dict[str, Any]], runs: list[str]) -> str:
   rows = [
     differences.Difference(
-      title, tuple(_shown(_lookup(each, path)) for each in results)
+      title, tuple(differences.cell(_lookup(each, path)) for each in results)
     )
     for title, path in _RESULTS
   ]
@@ -144,12 +145,6 @@ def _lookup(record: dict[str, Any], path: str) -> Any:
   for part in path.split('.'):
     value = value.get(part) if isinstance(value, dict) else None
   return value
-
-
-def _shown(value: Any) -> str:
-  if isinstance(value, float):
-    return f'{value:.4g}'
-  return differences.ABSENT if value is None else str(value)
 
 
 def _groups(configurations: list[str], runs: list[str]) -> dict[str, list[int]]:

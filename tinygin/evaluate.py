@@ -17,7 +17,6 @@ from absl import flags
 
 from tinygin.config import entry_point
 from tinygin.config import errors
-from tinygin.config import loading
 from tinygin.config import native_output
 from tinygin.config import paths
 from tinygin.training import run_directory
@@ -31,8 +30,6 @@ _CHECKPOINT = flags.DEFINE_string(
 _SPLIT = flags.DEFINE_string(
   'split', None, "A TFDS split. Without: the run's validation split."
 )
-
-
 _AVERAGE_FLIPS = flags.DEFINE_bool(
   'average_flips',
   False,
@@ -45,7 +42,7 @@ _FOLLOW = flags.DEFINE_bool(
 )
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str]) -> None:
   """Evaluates, writes, and prints the metrics as JSON."""
   del argv
   if _FOLLOW.value and flags.FLAGS['checkpoint'].present:
@@ -54,12 +51,8 @@ def main(argv: list[str]) -> int:
       f'--checkpoint={_CHECKPOINT.value} and --follow.'
     )
   directory = pathlib.Path(paths.find(_RUN_DIR.value))
-  run_directory.check_is_run(directory)
   with native_output.hidden():
-    configuration = loading.load(
-      [str(directory / run_directory.CONFIG)], [], root='train'
-    )
-    experiment = configuration.build()
+    experiment = run_directory.load(directory).build()
     from tinygin.training import evaluation
 
   evaluated = evaluation.RunEvaluation(
@@ -74,7 +67,6 @@ def main(argv: list[str]) -> int:
     outcomes = [evaluated.evaluate(_CHECKPOINT.value)]
   for outcome in outcomes:
     print(json.dumps(outcome, indent=2), flush=True)
-  return 0
 
 
 if __name__ == '__main__':

@@ -14,9 +14,9 @@ from absl import flags
 
 from tinygin.config import entry_point
 from tinygin.config import errors
-from tinygin.config import loading
 from tinygin.config import native_output
 from tinygin.config import paths
+from tinygin.training import run_directory
 
 _RUN_DIR = flags.DEFINE_string(
   'run_dir', None, "A run's directory.", required=True
@@ -39,8 +39,7 @@ def main(argv: list[str]) -> None:
     )
   directory = pathlib.Path(paths.find(_RUN_DIR.value))
   with native_output.hidden():
-    configuration = loading.load([f'{directory}/config.gin'], [], root='train')
-    experiment = configuration.build()
+    experiment = run_directory.load(directory).build()
     from tinygin.training import exporting
     from tinygin.training import prediction
 

@@ -16,9 +16,9 @@ from absl import flags
 
 from tinygin.config import entry_point
 from tinygin.config import errors
-from tinygin.config import loading
 from tinygin.config import native_output
 from tinygin.config import paths
+from tinygin.training import run_directory
 
 if TYPE_CHECKING:
   from tinygin.data import source
@@ -47,8 +47,7 @@ def main(argv: list[str]) -> None:
     raise errors.InputError('predict takes images or folders. Received: none.')
   directory = pathlib.Path(paths.find(_RUN_DIR.value))
   with native_output.hidden():
-    configuration = loading.load([f'{directory}/config.gin'], [], root='train')
-    experiment = configuration.build()
+    experiment = run_directory.load(directory).build()
     from tinygin.training import prediction
 
   images = np.stack([_read(file, experiment.dataset) for file in files])

@@ -45,14 +45,19 @@ def main(argv: list[str]) -> int:
     'sweep.directory',
   ) as path:
     study = studies.open_study(sweep, path, texts)
-    (path / run_directory.CONFIG).write_text(texts['configuration'])
+    run_directory.write(
+      path / run_directory.CONFIG, texts['configuration'].encode()
+    )
     if _RERUN_FAILED.value:
       studies.retry_failed(study)
     driver.Driver(sweep, study, path).run()
     table = results.write(study, sweep, path)
   print(table)
   print(f'Sweep directory  {path}')
-  print(f'TensorBoard      tensorboard --logdir={path}/trials')
+  print(
+    'TensorBoard      ./bazelw run //tinygin:tensorboard -- '
+    f'--logdir={path}/trials'
+  )
   return 0 if study.get_trials(False, [TrialState.COMPLETE]) else 1
 
 

@@ -35,7 +35,7 @@ _RESUME_LAST = flags.DEFINE_bool(
 _ALLOW_CHANGES = flags.DEFINE_bool(
   'allow_changes',
   False,
-  'Go on with durations, logging or places that differ from the run so far.',
+  'Go on with durations, logging or memory that differ from the run so far.',
 )
 entry_point.define_config_flags()
 entry_point.define_short_flags()

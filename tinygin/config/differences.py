@@ -83,6 +83,13 @@ def table(rows: Sequence[Difference], headings: Sequence[str]) -> str:
   )
 
 
+def cell(value: object) -> str:
+  """Returns a result as tables show it: a float with four digits."""
+  if isinstance(value, float):
+    return f'{value:.4g}'
+  return ABSENT if value is None else str(value)
+
+
 def check_continuation(
   changed: Sequence[Difference],
   configuration: loading.Configuration,

@@ -1,7 +1,7 @@
 """Describes everything that can be configured, from the code itself."""
 
 import glob
-import importlib
+import importlib.util
 import inspect
 import os
 import re

@@ -32,8 +32,8 @@ def draw(
   """
   classes = len(class_names)
   counted = classes <= _MOST_COUNTED
-  row = _COUNTED_ROW_INCHES if counted else _ROW_INCHES
-  side = max(row * min(classes, _MOST_NAMED), _LEAST_INCHES)
+  row_inches = _COUNTED_ROW_INCHES if counted else _ROW_INCHES
+  side = max(row_inches * min(classes, _MOST_NAMED), _LEAST_INCHES)
   whole = side + _NAME_INCHES + _TITLE_INCHES
   drawn = figure.Figure((whole, whole), _DOTS_PER_INCH)
   start = _NAME_INCHES / whole

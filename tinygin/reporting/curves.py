@@ -1,5 +1,6 @@
 """Draws the curves of runs on one picture."""
 
+import pathlib
 import statistics
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ _PANELS = (
 )
 
 
-def draw(groups: Mapping[str, Sequence[str]], path: str) -> bool:
+def draw(groups: Mapping[str, Sequence[pathlib.Path]], path: str) -> bool:
   """Draws validation top-1 and training loss against the step.
 
   Of a group of runs the mean is drawn, in a band from the least to the most, at
@@ -39,7 +40,9 @@ def draw(groups: Mapping[str, Sequence[str]], path: str) -> bool:
     panel.set_title(title)
     panel.grid(alpha=0.3)
     for index, (label, directories) in enumerate(groups.items()):
-      curves = [dict(history.values(x, split, metric)) for x in directories]
+      curves = [
+        dict(history.values(each, split, metric)) for each in directories
+      ]
       steps = sorted(set.intersection(*map(set, curves)))
       values = [[curve[step] for curve in curves] for step in steps]
       color = colors(index if len(groups) <= 10 else index / (len(groups) - 1))

@@ -1,14 +1,13 @@
 """Reads `metrics.jsonl`, also while the run goes on."""
 
 import json
-import os
 import pathlib
 
 METRICS = 'metrics.jsonl'
 
 
 def values(
-  directory: str | os.PathLike, split: str, name: str
+  directory: pathlib.Path, split: str, name: str
 ) -> list[tuple[int, float]]:
   """Returns a metric by step, as far as it is written.
 
@@ -20,7 +19,7 @@ def values(
   Returns:
     Pairs of step and value; none when there is no file, or no such metric.
   """
-  path = pathlib.Path(directory, METRICS)
+  path = directory / METRICS
   # What follows the last line break is being written.
   lines = path.read_text().split('\n')[:-1] if path.exists() else []
   return [

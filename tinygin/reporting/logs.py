@@ -5,9 +5,11 @@ so that a resumed run cuts off what was written after it and then continues:
 no step is missing and none stands there twice.
 """
 
+import contextlib
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from collections.abc import Mapping
 
 import numpy as np
@@ -26,13 +28,13 @@ _NO_SCALARS = ('epoch', 'count')
 SPLITS = ('train', 'validation')
 # The run itself: what belongs to neither split. TensorBoard finds the splits'
 # metrics for its table of hyperparameters below it.
-RUN = ''
+_RUN = ''
 
 
 class Logs:
   """Writes the metrics of a run."""
 
-  def __init__(self, directory: str | os.PathLike, lengths: Mapping[str, int]):
+  def __init__(self, directory: pathlib.Path, lengths: Mapping[str, int]):
     """Opens the files at the lengths that the last checkpoint noted.
 
     Args:
@@ -43,7 +45,7 @@ class Logs:
     Raises:
       InputError: a file is shorter than noted.
     """
-    self._directory = pathlib.Path(directory)
+    self._directory = directory
     for path in self._files():
       length = lengths.get(str(path.relative_to(self._directory)))
       if length is None:
@@ -59,7 +61,7 @@ class Logs:
     self._metrics = open(self._directory / history.METRICS, 'a')  # noqa: SIM115
     self._writers = {
       name: tf.summary.create_file_writer(str(self._directory / name))
-      for name in (RUN, *SPLITS)
+      for name in (_RUN, *SPLITS)
     }
 
   def write(self, split: str, step: int, values: Mapping[str, float]) -> None:
@@ -69,42 +71,45 @@ class Logs:
       split: `train` or `validation`.
       step: number of training steps done.
       values: the metrics by name.
+
+    Raises:
+      RunError: there is no room.
     """
     line = {'step': step, 'split': split, **values}
-    self._metrics.write(json.dumps(line) + '\n')
-    with self._writers[split].as_default(step):
+    with self._writing(), self._writers[split].as_default(step):
+      self._metrics.write(json.dumps(line) + '\n')
       for name, value in values.items():
         if name not in _NO_SCALARS:
           tf.summary.scalar(name, value)
 
   def write_texts(self, texts: Mapping[str, str]) -> None:
     """Adds files as texts, by name, to what describes the run."""
-    with self._writers[RUN].as_default(0):
+    with self._writing(), self._writers[_RUN].as_default(0):
       for name, text in texts.items():
         indented = ''.join(f'    {line}\n' for line in text.splitlines())
         tf.summary.text(name, indented)
 
   def write_graph(self, graph: tf.Graph) -> None:
     """Adds the network's graph."""
-    with self._writers[RUN].as_default(0):
+    with self._writing(), self._writers[_RUN].as_default(0):
       tf.summary.graph(graph)
 
   def write_hyperparameters(
     self, values: Mapping[str, bool | int | float | str]
   ) -> None:
     """Adds the run, under its folder's name, to the table of all runs."""
-    with self._writers[RUN].as_default(0):
+    with self._writing(), self._writers[_RUN].as_default(0):
       hparams.hparams(dict(values), trial_id=self._directory.name)
 
   def write_end(self) -> None:
     """Marks the run in that table as completed."""
     end = hparams_summary.session_end_pb(api_pb2.STATUS_SUCCESS)
-    with self._writers[RUN].as_default(0):
+    with self._writing(), self._writers[_RUN].as_default(0):
       tf.summary.experimental.write_raw_pb(end.SerializeToString())
 
   def write_picture(self, name: str, step: int, picture: np.ndarray) -> None:
     """Adds a picture, uint8 (height, width, 3)."""
-    with self._writers[RUN].as_default(step):
+    with self._writing(), self._writers[_RUN].as_default(step):
       tf.summary.image(name, picture[None])
 
   def write_histograms(
@@ -115,7 +120,7 @@ class Logs:
     for name, array in values.items():
       # By NumPy, in a tenth of the time that `tf.summary.histogram` takes.
       summary.MergeFrom(histogram_summary.histogram_pb(name, array))
-    with self._writers[RUN].as_default(step):
+    with self._writing(), self._writers[_RUN].as_default(step):
       tf.summary.experimental.write_raw_pb(summary.SerializeToString())
 
   def flush(self) -> dict[str, int]:
@@ -124,30 +129,41 @@ class Logs:
     Raises:
       RunError: there is no room.
     """
-    try:
+    with self._writing():
       self._metrics.flush()
       for writer in self._writers.values():
         writer.flush()
-    except (OSError, tf.errors.OpError) as error:
-      raise errors.RunError(
-        f'The logs in {self._directory} could not be written: {error}. The '
-        'checkpoints are whole; start the run again once there is room.'
-      ) from error
     return {
       str(path.relative_to(self._directory)): path.stat().st_size
       for path in self._files()
     }
 
   def close(self) -> None:
-    """Writes out all that is buffered and closes the files."""
-    self._metrics.close()
-    for writer in self._writers.values():
-      writer.close()
+    """Writes out all that is buffered and closes the files.
+
+    Raises:
+      RunError: there is no room.
+    """
+    with self._writing():
+      self._metrics.close()
+      for writer in self._writers.values():
+        writer.close()
+
+  @contextlib.contextmanager
+  def _writing(self) -> Iterator[None]:
+    """Says in one message that there is no room, whenever that shows."""
+    try:
+      yield
+    except (OSError, tf.errors.OpError) as error:
+      raise errors.RunError(
+        f'The logs in {self._directory} could not be written: {error}. The '
+        'checkpoints are whole; start the run again once there is room.'
+      ) from error
 
   def _files(self) -> list[pathlib.Path]:
     events = [
       path
-      for name in (RUN, *SPLITS)
+      for name in (_RUN, *SPLITS)
       for path in sorted((self._directory / name).glob('events.out.*'))
     ]
     metrics = self._directory / history.METRICS

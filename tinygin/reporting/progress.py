@@ -1,7 +1,6 @@
 """The progress of a run: a live line on a terminal, plain lines elsewhere."""
 
 import os
-import sys
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -14,7 +13,7 @@ class Progress:
     total_steps: int,
     batch_size: int,
     now: float,
-    stream: TextIO = sys.stderr,
+    stream: TextIO,
   ):
     """Starts the clock.
 

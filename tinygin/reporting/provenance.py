@@ -112,7 +112,8 @@ def _git(root: pathlib.Path, *arguments: str) -> str | None:
     return subprocess.run(
       ['git', '-C', str(root), *arguments],
       capture_output=True,
-      text=True,
+      encoding='utf-8',
+      errors='replace',  # Not every file of text in a difference is UTF-8.
       check=True,
     ).stdout
   except (OSError, subprocess.CalledProcessError):

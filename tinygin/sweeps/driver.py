@@ -21,21 +21,6 @@ from tinygin.training import signals
 _POLL_SECONDS = 1.0
 
 
-class Stopped(errors.RunError):
-  """A signal ended the sweep, the states of its runs saved.
-
-  Attributes:
-    exit_status: 128 plus the signal's number.
-  """
-
-  def __init__(self, number: int):
-    super().__init__(
-      f'Stopped by {signal.Signals(number).name}; the states of the runs are '
-      'saved. The same command goes on.'
-    )
-    self.exit_status = 128 + number
-
-
 @dataclasses.dataclass
 class _Active:
   """A trial some of whose runs are not done.
@@ -91,7 +76,7 @@ class Driver:
 
     Raises:
       RunError: the base experiment was edited meanwhile.
-      Stopped: SIGINT, SIGTERM or SIGHUP arrived; the runs have saved.
+      StoppedError: SIGINT, SIGTERM or SIGHUP arrived; the runs have saved.
     """
     trials = studies.points(self._study)
     with (
@@ -114,7 +99,10 @@ class Driver:
       finally:
         self._stop()
     if received:
-      raise Stopped(received[0])
+      raise errors.StoppedError(
+        received[0],
+        'the states of the runs are saved. The same command goes on.',
+      )
 
   def _fill(self) -> bool:
     """Starts runs where there is room; returns whether any goes on."""

@@ -15,6 +15,7 @@ import optuna
 import tabulate
 from optuna.trial import TrialState
 
+from tinygin.config import differences
 from tinygin.sweeps import declaration
 from tinygin.sweeps import studies
 
@@ -86,7 +87,10 @@ def _row(
 def _text(rows: Sequence[Mapping[str, Any]], style: str) -> str:
   """Returns a table in a format of tabulate's, and below it the reasons."""
   table = tabulate.tabulate(
-    [[_cell(row[name]) for name in row if name != 'reason'] for row in rows],
+    [
+      [differences.cell(row[name]) for name in row if name != 'reason']
+      for row in rows
+    ],
     [name for name in rows[0] if name != 'reason'],
     tablefmt=style,
     disable_numparse=True,
@@ -97,12 +101,6 @@ def _text(rows: Sequence[Mapping[str, Any]], style: str) -> str:
     if row['reason']
   ]
   return f'{table}\n{"".join(reasons)}'
-
-
-def _cell(value: Any) -> str:
-  if isinstance(value, float):
-    return f'{value:.4g}'
-  return '—' if value is None else str(value)
 
 
 def _draw(

@@ -222,6 +222,17 @@ def read_config(directory: pathlib.Path) -> str:
     ) from error
 
 
+def load(directory: pathlib.Path) -> loading.Configuration:
+  """Loads what a run was trained with.
+
+  Raises:
+    InputError: the directory is not that of a run, or its `config.gin` is
+      wrong.
+  """
+  check_is_run(directory)
+  return loading.load([str(directory / CONFIG)], [], root='train')
+
+
 def starts(directory: pathlib.Path) -> list[dict[str, Any]]:
   """Returns what describes each start of a run; nothing for a new one.
 

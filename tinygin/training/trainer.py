@@ -235,15 +235,7 @@ class _Run:
         # They stop together, for none can go on without the others.
         if number := self._workers.greatest(received[0] if received else 0):
           self._save()  # Nothing, where the evaluation just did.
-          raise errors.StoppedError(
-            number,
-            'the state is saved. '
-            + (
-              'Worker 0 says where.'
-              if self._workers.number
-              else f'Go on with --resume={self._directory}.'
-            ),
-          )
+          raise self._stopped(number)
         self._progress.resume(time.monotonic())
       if state.interval != metrics.no_sums():
         self._log()  # Early stopping ends a run between two lines.
@@ -312,6 +304,13 @@ class _Run:
     state.interval = (np.array(state.interval) + sums).tolist()
     state.period = (np.array(state.period) + sums).tolist()
     self._progress.train(count, time.monotonic())
+
+  def _stopped(self, number: int) -> errors.StoppedError:
+    if self._workers.number:
+      advice = 'Worker 0 says where.'
+    else:
+      advice = f'Go on with --resume={self._directory}.'
+    return errors.StoppedError(number, f'the state is saved. {advice}')
 
   def _diverged(self, name: str, value: float, step: int) -> errors.RunError:
     saved = checkpoints.steps(self._directory / run_directory.CHECKPOINTS)
