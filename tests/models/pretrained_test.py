@@ -1,5 +1,6 @@
 import csv
 import io
+import os
 import pathlib
 import zipfile
 
@@ -12,7 +13,7 @@ from tests.models import building
 from tinygin.config import errors
 from tinygin.models import pretrained
 
-_SHARED = building.ROOT.parent / 'shared'
+_SHARED = pathlib.Path(os.environ.get('TINYGIN_SHARED_DATA', 'absent')).parent
 _PUBLISHED = _SHARED / 'seed' / 'weights' / 'tin_067.hdf5'
 _MINI = _SHARED / 'data' / 'tiny-imagenet-mini.zip'
 _CLASSES = _SHARED / 'data' / 'tiny-imagenet-200-classes.tsv'
