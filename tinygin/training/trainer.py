@@ -95,7 +95,9 @@ def train(
         log, directory, experiment, learner.model, training_split
       )
     run.loop(training_split, validation_split)
-    return run.finish()
+    result = run.finish()
+    spread.leave_together()
+    return result
 
 
 @dataclasses.dataclass
@@ -235,6 +237,7 @@ class _Run:
         # They stop together, for none can go on without the others.
         if number := self._workers.greatest(received[0] if received else 0):
           self._save()  # Nothing, where the evaluation just did.
+          self._workers.leave_together()
           raise self._stopped(number)
         self._progress.resume(time.monotonic())
       if state.interval != metrics.no_sums():

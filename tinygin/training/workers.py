@@ -84,6 +84,7 @@ class Workers:
       )
     differs = self.share_text(configuration) != configuration
     if self.greatest(int(differs)):
+      self.leave_together()
       raise errors.InputError(
         'All workers must be started with the same gin files and bindings. '
         'Received: others by some of them than by worker 0.'
@@ -97,6 +98,12 @@ class Workers:
       lambda _: tf.constant([number])
     )
     return int(tf.reduce_max(self.strategy.gather(values, axis=0)))
+
+  def leave_together(self) -> None:
+    """Waits until all workers are here: one that ends cuts the others off."""
+    # One that has left already has heard from this one that it is here.
+    with contextlib.suppress(*_LOST):
+      self.greatest(0)
 
   @contextlib.contextmanager
   def loss_noticed(self) -> Iterator[None]:
