@@ -11,7 +11,9 @@ the machine meets all of them:
   pytorch      an equal network of PyTorch, channels last (skipped where PyTorch
                is not installed)
 
-Each step is forward, backward and Adam, on images and labels in memory.
+Each step is forward, backward and Adam, on images and labels in memory. Run it
+on an idle machine: threads of PyTorch spin while they wait for one another, so
+that what else runs slows it many times more than the others.
 Prints the median images a second of each, and the ratios of those medians.
 """
 
