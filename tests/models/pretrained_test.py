@@ -127,6 +127,21 @@ class ReadHdf5Test(absltest.TestCase):
       },
     )
 
+  def test_names_of_a_functional_network(self):
+    path = self._write({'conv1': {'conv1/kernel:0': [1.0]}})
+    self.assertEqual(list(pretrained.read_hdf5(path)), ['conv1/kernel'])
+
+  def test_refuses_to_drop_one_of_two_weights(self):
+    path = self._write(
+      {'a': {'net/bn/gamma:0': [1.0]}, 'b': {'other/bn/gamma:0': [2.0]}}
+    )
+    with self.assertRaisesRegex(
+      errors.InputError,
+      f'{path} must hold one weight of each name. '
+      'Received several of: bn/gamma.',
+    ):
+      pretrained.read_hdf5(path)
+
   def test_refuses_other_files(self):
     text = self.create_tempfile('a.txt', 'text').full_path
     empty = self.create_tempfile('b.h5').full_path
@@ -147,14 +162,17 @@ class PublishedWeightsTest(absltest.TestCase):
     model = building.build('inception')
     weights = pretrained.read_hdf5(str(_PUBLISHED))
     pretrained.initialize(model, weights, True, str(_PUBLISHED))
-    images, labels = _validation_images(count=200)
+    images, labels = _validation_images()
     images -= images.mean((1, 2, 3), keepdims=True)
     images /= images.std((1, 2, 3), keepdims=True)
-    predicted = model.predict(images, batch_size=50, verbose=0).argmax(1)
-    self.assertGreater(np.mean(predicted == labels), 0.45)
+    logits = model.predict(images, batch_size=50, verbose=0)
+    best = np.argsort(-logits)[:, :5] == labels[:, None]
+    # Of all 1,000 images: 0.539 and 0.789.
+    self.assertAlmostEqual(best[:, 0].mean(), 0.525, delta=0.011)
+    self.assertAlmostEqual(best.any(1).mean(), 0.78, delta=0.011)
 
 
-def _validation_images(count):
+def _validation_images():
   """Returns every fifth image of the cut and its class among the 200."""
   with open(_CLASSES, newline='') as file:
     ids = [row[0] for row in csv.reader(file, delimiter='\t')]
@@ -163,7 +181,7 @@ def _validation_images(count):
     root = pathlib.PurePosixPath('tiny-imagenet-200/val')
     lines = archive.read(str(root / 'val_annotations.txt')).decode()
     rows = [line.split('\t') for line in lines.splitlines()]
-    for name, wnid, *_ in rows[:: len(rows) // count]:
+    for name, wnid, *_ in rows[::5]:
       data = io.BytesIO(archive.read(str(root / 'images' / name)))
       images.append(np.asarray(Image.open(data).convert('RGB'), np.float32))
       labels.append(ids.index(wnid))

@@ -15,15 +15,7 @@ class TinyImageNetTest(parameterized.TestCase):
     self.assertEqual(summary.table(model) + '\n', golden)
 
   def test_later_variant(self):
-    model = building.build(
-      'residual',
-      'LEVELS = (4, 6, 3)',
-      'separable_tail.kernel_size = 3',
-      'separable_tail.depth_multiplier = 1',
-      'bottleneck.squeeze = @Conv2D',
-      'downsample.squeeze = @Conv2D',
-      'downsample.main = @SeparableConv2D',
-    )
+    model = building.build('residual_separable', 'LEVELS = (4, 6, 3)')
     self.assertEqual(model.count_params(), 177_587)
 
   def test_paths_are_unique_and_the_same_each_time(self):

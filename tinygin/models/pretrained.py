@@ -89,7 +89,8 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
     Arrays by the path of their variable.
 
   Raises:
-    InputError: the file is damaged, or is no such file.
+    InputError: the file is damaged, is no such file, or holds two weights of
+      one path.
   """
   try:
     with h5py.File(path) as file:
@@ -105,7 +106,13 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
       f'{path} must be an HDF5 file of weights saved by Keras 2. '
       f'Received: {error}.'
     ) from None
-  return dict(zip(_paths([name for _, name in names]), arrays, strict=True))
+  paths = _paths([name for _, name in names])
+  if repeated := sorted({each for each in paths if paths.count(each) > 1}):
+    raise errors.InputError(
+      f'{path} must hold one weight of each name. Received several of: '
+      f'{", ".join(repeated)}.'
+    )
+  return dict(zip(paths, arrays, strict=True))
 
 
 def _texts(group: h5py.Group, attribute: str) -> list[str]:
@@ -117,7 +124,9 @@ def _texts(group: h5py.Group, attribute: str) -> list[str]:
 
 def _paths(names: list[str]) -> list[str]:
   """Turns Keras 2's weight names into paths of this package's variables."""
-  split = [name.removesuffix(':0').split('/')[1:] for name in names]
+  split = [name.removesuffix(':0').split('/') for name in names]
+  # A subclassed network's own name comes first; a functional one has none.
+  split = [parts[1:] if len(parts) > 2 else parts for parts in split]
   numbers: dict[tuple[str, str], set[int]] = {}
   for *layers, _ in split:
     if match := _NUMBERED.fullmatch(layers[-1]):

@@ -61,10 +61,10 @@ def TinyImageNet(
   count = 0
   for level, repeats in enumerate(levels):
     for _ in range(repeats):
-      name = numbered('bottleneck', count)
+      name = _numbered('bottleneck', count)
       x = blocks.nest(bottleneck, x, name, filters=width << level, **layers)
       count += 1
-    name = numbered('downsample', level)
+    name = _numbered('downsample', level)
     x = blocks.nest(downsample, x, name, filters=width << level + 1, **layers)
   x = normalization(name='bn')(x)
   x = activation(name='relu')(x)
@@ -73,6 +73,5 @@ def TinyImageNet(
   return keras.Model(inputs, x, name='tiny_image_net')
 
 
-def numbered(name: str, index: int) -> str:
-  """Returns `name` for index 0, `name_index` for any other."""
+def _numbered(name: str, index: int) -> str:
   return f'{name}_{index}' if index else name

@@ -3,7 +3,9 @@
 import os
 
 import keras
+import numpy as np
 
+from tinygin.config import errors
 from tinygin.config import paths
 from tinygin.models import pretrained
 from tinygin.training import checkpoints
@@ -20,13 +22,23 @@ def initialize(model: keras.Model, source: str, include_head: bool) -> None:
       another number of classes.
 
   Raises:
-    InputError: there is no such source, or it does not fit the network.
+    InputError: there is no such source, it is damaged, or it does not fit the
+      network.
   """
   path = paths.find(source)
-  if os.path.isdir(path):
-    folder = os.path.join(path, run_directory.CHECKPOINTS)
+  read = _read_run if os.path.isdir(path) else pretrained.read_hdf5
+  pretrained.initialize(model, read(path), include_head, path)
+
+
+def _read_run(directory: str) -> dict[str, np.ndarray]:
+  folder = os.path.join(directory, run_directory.CHECKPOINTS)
+  try:
     step = checkpoints.Checkpoints(folder, {}).find('best')
-    weights = checkpoints.read(folder, step, 'model')
-  else:
-    weights = pretrained.read_hdf5(path)
-  pretrained.initialize(model, weights, include_head, path)
+    return checkpoints.read(folder, step, 'model')
+  except errors.InputError:
+    raise
+  except Exception as error:  # TensorFlow raises what it likes.
+    raise errors.InputError(
+      f'The best checkpoint in {folder} must be whole. Received: a damaged one '
+      f'({error}).'
+    ) from error

@@ -1,0 +1,77 @@
+"""First weights from the checkpoints of a run."""
+
+import os
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import absltest
+
+from tinygin.config import errors
+from tinygin.training import checkpoints
+from tinygin.training import initialization
+
+
+def _network(classes):
+  inputs = keras.Input((4,))
+  x = keras.layers.Dense(3, name='body')(inputs)
+  x = keras.layers.Dense(classes, name='head_dense')(x)
+  return keras.Model(inputs, x, name='net')
+
+
+def _values(model):
+  return {v.path: v.numpy() for v in model.variables}
+
+
+class InitializationTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.run = pathlib.Path(self.create_tempdir().full_path)
+    self.model = _network(classes=5)
+    saved = checkpoints.Checkpoints(
+      self.run / 'checkpoints',
+      {'model': checkpoints.by_path(self.model.variables)},
+    )
+    best = self.best = _values(self.model)
+    saved.save(1, {'best': {'step': 1}}, keep=9, best_step=1)
+    for variable in self.model.variables:
+      variable.assign(best[variable.path] + 1)
+    saved.save(2, {'best': {'step': 1}}, keep=9, best_step=1)
+
+  def test_takes_the_best_not_the_last(self):
+    initialization.initialize(self.model, str(self.run), include_head=True)
+    for path, value in _values(self.model).items():
+      np.testing.assert_array_equal(value, self.best[path])
+
+  def test_another_number_of_classes_keeps_its_own_head(self):
+    model = _network(classes=2)
+    head = _values(model)['head_dense/kernel']
+    initialization.initialize(model, str(self.run), include_head=False)
+    values = _values(model)
+    np.testing.assert_array_equal(
+      values['body/kernel'], self.best['body/kernel']
+    )
+    np.testing.assert_array_equal(values['head_dense/kernel'], head)
+    with self.assertRaisesRegex(
+      errors.InputError,
+      r'head_dense/kernel must be \(3, 2\). Received: \(3, 5\)(.|\n)*'
+      'Without the head, they fit.',
+    ):
+      initialization.initialize(model, str(self.run), include_head=True)
+
+  def test_refuses_a_damaged_checkpoint(self):
+    before = _values(self.model)
+    [data] = self.run.glob('checkpoints/step-00000001/*.data-*')
+    os.truncate(data, 10)
+    with self.assertRaisesRegex(
+      errors.InputError,
+      f'The best checkpoint in {self.run}/checkpoints must be whole. '
+      'Received: a damaged one ',
+    ):
+      initialization.initialize(self.model, str(self.run), include_head=True)
+    for path, value in _values(self.model).items():
+      np.testing.assert_array_equal(value, before[path])
+
+
+if __name__ == '__main__':
+  absltest.main()
