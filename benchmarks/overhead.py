@@ -185,7 +185,7 @@ def _steps(
     mock.patch.object(progress.Progress, 'train', counted),
     contextlib.suppress(_EnoughError),
   ):
-    trainer.train(experiment, pathlib.Path(directory), may_build=False)
+    trainer.train(experiment, pathlib.Path(directory), False, lambda step: None)
   return ratios[1:]  # The first round traces.
 
 
