@@ -397,6 +397,18 @@ class TrainerTest(parameterized.TestCase):
       'computed by 2 replicas in 2 parts of 4 each. A smaller '
       'train.batch_size needs less, and so does a higher train.accumulation.',
     )
+    with mock.patch.object(
+      evaluation.steps,
+      'evaluation_loop',
+      lambda *_: mock.Mock(side_effect=exhausted),
+    ):
+      with self.assertRaises(errors.RunError) as caught:
+        self._train(ONE, self._directory())
+    self.assertEqual(
+      str(caught.exception),
+      'The memory of the device did not suffice for '
+      'train.evaluation_batch_size = 16. A smaller one needs less.',
+    )
 
   def test_ends_early_when_nothing_improves(self):
     directory = self._directory()
@@ -410,24 +422,38 @@ class TrainerTest(parameterized.TestCase):
     )
 
   def test_stops_when_the_loss_is_not_finite(self):
-    directory = self._directory()
-
     def rate(timeline):
       del timeline
+      # Steps 12 and 13 at rates of their own, amid a call of 4 steps.
       return keras.optimizers.schedules.PiecewiseConstantDecay(
-        [11], [0.03, 1e30]
+        [10, 11, 12], [0.03, 1e30, 2e30, 0.5]
       )
 
+    directory = self._directory()
     with self.assertRaises(errors.RunError) as caught:
       self._train(ONE, directory, learning_rate=rate, optimizer=_sgd, epochs=9)
     self.assertRegex(
       str(caught.exception),
-      r'^The loss must be finite\. Received: (nan|inf) in step 1[345], at a '
-      r'learning rate of 1e\+30\. The last finite loss: \d\.\d+\. The '
+      r'^The loss must be finite\. Received: (nan|inf) in step 13, at a '
+      r'learning rate of 2e\+30\. The last finite loss: \d\.\d+\. The '
       r'checkpoint to go back to: that of step 10\. A lower learning rate or '
       r'train\.clip_norm may help\.$',
     )
     self.assertEqual(checkpoints.steps(directory / 'checkpoints'), [10])
+
+  def test_knows_the_last_finite_loss_from_the_first_call_on(self):
+    with self.assertRaises(errors.RunError) as caught:
+      self._train(
+        ONE,
+        self._directory(),
+        learning_rate=schedules.Constant(rate=1e30),
+        optimizer=_sgd,
+      )
+    self.assertRegex(
+      str(caught.exception),
+      r'in step [23], .* The last finite loss: [\d.e+]+\. The checkpoint to go '
+      r'back to: there is none\.',
+    )
 
   def test_bfloat16_learns_with_weights_in_float32(self):
     directory = self._directory()

@@ -223,9 +223,9 @@ class _Run:
           self._timeline.total_steps - state.step,
         )
         marked = profile.marked(state.step)
-        with _out_of_memory(experiment), marked:
-          sums, finite_steps, norm = train_steps(iterator, tf.constant(count))
-        self._count(count, sums.numpy(), int(finite_steps), float(norm))
+        with steps.memory_for(_batch(experiment)), marked:
+          outcome = train_steps(iterator, tf.constant(count))
+        self._count(count, *(each.numpy() for each in outcome))
         last = state.step == self._timeline.total_steps
         if last or state.step % log_every == 0:
           self._log()
@@ -291,16 +291,21 @@ class _Run:
     )
 
   def _count(
-    self, count: int, sums: np.ndarray, finite_steps: int, norm: float
+    self,
+    count: int,
+    sums: np.ndarray,
+    finite_steps: int,
+    loss: float,
+    norm: float,
   ) -> None:
     """Takes in what a loop returned."""
     state = self._state
+    if finite_steps:
+      state.loss = float(sums[0] / sums[-1])
     if finite_steps < count:
-      step = state.step + finite_steps + 1
-      raise self._diverged('loss', sums[0] / sums[-1], step)
+      raise self._diverged('loss', loss, state.step + finite_steps + 1)
     state.step += count
-    state.loss = float(sums[0] / sums[-1])
-    state.gradient_norm = norm
+    state.gradient_norm = float(norm)
     state.interval = (np.array(state.interval) + sums).tolist()
     state.period = (np.array(state.period) + sums).tolist()
     self._progress.train(count, time.monotonic())
@@ -317,7 +322,9 @@ class _Run:
     last = f'that of step {saved[-1]}' if saved else 'there is none'
     loss = self._state.loss
     before = 'none' if loss is None else f'{loss:.4f}'
-    rate = float(self._learner.optimizer.learning_rate)
+    optimizer = self._learner.optimizer
+    optimizer.iterations.assign(step - 1)  # The loop has gone on since.
+    rate = float(optimizer.learning_rate)
     return errors.RunError(
       f'The {name} must be finite. Received: {value} in step {step}, at a '
       f'learning rate of {rate:.6g}. The last finite loss: {before}. The '
@@ -408,21 +415,17 @@ class _Run:
     )
 
 
-@contextlib.contextmanager
-def _out_of_memory(experiment: experiments.Experiment) -> Iterator[None]:
-  try:
-    yield
-  except tf.errors.ResourceExhaustedError as error:
-    replicas = experiment.strategy.num_replicas_in_sync
-    parts = experiment.accumulation
-    raise errors.RunError(
-      'The memory of the device did not suffice for train.batch_size = '
-      f'{experiment.batch_size}, computed by {replicas} '
-      f'{"replica" if replicas == 1 else "replicas"} in {parts} '
-      f'{"part" if parts == 1 else "parts"} of '
-      f'{experiment.batch_size // replicas // parts} each. A smaller '
-      'train.batch_size needs less, and so does a higher train.accumulation.'
-    ) from error
+def _batch(experiment: experiments.Experiment) -> str:
+  """Returns what a step takes memory for, and how it needs less."""
+  replicas = experiment.strategy.num_replicas_in_sync
+  parts = experiment.accumulation
+  return (
+    f'train.batch_size = {experiment.batch_size}, computed by {replicas} '
+    f'{"replica" if replicas == 1 else "replicas"} in {parts} '
+    f'{"part" if parts == 1 else "parts"} of '
+    f'{experiment.batch_size // replicas // parts} each. A smaller '
+    'train.batch_size needs less, and so does a higher train.accumulation.'
+  )
 
 
 def _check_replicas(experiment: experiments.Experiment) -> None:
