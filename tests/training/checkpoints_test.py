@@ -201,14 +201,25 @@ class CheckpointsTest(absltest.TestCase):
       f'The checkpoint of {self.directory} must be best, latest or one of the '
       'steps [4]. Received: best, and none is evaluated yet.',
     )
+
+  def test_says_which_checkpoint_asked_for_is_damaged(self):
+    saved = self._make(a=[1, 2])
+    self._save(saved, 4)
     self._corrupt(4, 'state.json')
-    with self.assertRaises(errors.InputError) as caught:
-      saved.restore_found('best')
-    self.assertRegex(
-      str(caught.exception),
-      rf'^{self.directory}/step-00000004 must be a whole checkpoint\. '
-      r'Received: a damaged one \(.*\)\. Choose another of the steps \[4\]\.$',
-    )
+    self._corrupt(4, 'variables.index')
+    for read in (
+      lambda: saved.find('best'),
+      lambda: saved.restore_found('4'),
+      lambda: checkpoints.read(self.directory, 4, 'model'),
+    ):
+      with self.assertRaises(errors.InputError) as caught:
+        read()
+      self.assertRegex(
+        str(caught.exception),
+        rf'^{self.directory}/step-00000004 must be a whole checkpoint\. '
+        r'Received: a damaged one \(.+\)\. Choose another of the steps '
+        r'\[4\]\.$',
+      )
 
   def test_the_state_is_readable(self):
     self._save(self._make(a=[1, 2]), 7)

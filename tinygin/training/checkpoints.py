@@ -182,7 +182,7 @@ class Checkpoints:
       except Exception as error:  # TensorFlow raises what it likes.
         # One that was pruned meanwhile is not found again.
         if step in steps(self._directory):
-          raise self._damaged(step, error) from error
+          raise _damaged(self._directory, step, error) from error
 
   def restore(self, step: int) -> dict[str, Any]:
     """Restores the checkpoint of a step and returns its state."""
@@ -210,15 +210,8 @@ class Checkpoints:
     try:
       best = json.loads((folder / _STATE).read_text())['best']
     except (OSError, ValueError) as error:
-      raise self._damaged(step, error) from error
+      raise _damaged(self._directory, step, error) from error
     return best and best['step']
-
-  def _damaged(self, step: int, error: Exception) -> errors.InputError:
-    return errors.InputError(
-      f'{_folder(self._directory, step)} must be a whole checkpoint. Received: '
-      f'a damaged one ({error}). Choose another of the steps '
-      f'{steps(self._directory)}.'
-    )
 
   def _remove(self, step: int) -> None:
     # Renamed first, so that no folder with a step's name is ever torn.
@@ -266,16 +259,20 @@ def read(
     Arrays by the path of their variable.
 
   Raises:
-    InputError: the checkpoint lies elsewhere.
+    InputError: the checkpoint is damaged, or lies elsewhere.
   """
-  folder = _folder(pathlib.Path(directory), step)
+  directory = pathlib.Path(directory)
+  folder = _folder(directory, step)
   _check_place(folder)
-  reader = tf.train.load_checkpoint(str(folder / _VARIABLES))
-  return {
-    _unescape(key).removeprefix(f'{group}/'): reader.get_tensor(key)
-    for key in reader.get_variable_to_shape_map()
-    if key.startswith(f'{group}/')
-  }
+  try:
+    reader = tf.train.load_checkpoint(str(folder / _VARIABLES))
+    return {
+      _unescape(key).removeprefix(f'{group}/'): reader.get_tensor(key)
+      for key in reader.get_variable_to_shape_map()
+      if key.startswith(f'{group}/')
+    }
+  except Exception as error:  # TensorFlow raises what it likes.
+    raise _damaged(directory, step, error) from error
 
 
 def by_path(variables: Iterable[keras.Variable]) -> dict[str, tf.Variable]:
@@ -306,6 +303,15 @@ def steps(directory: str | os.PathLike) -> list[int]:
 
 def _folder(directory: pathlib.Path, step: int) -> pathlib.Path:
   return directory / f'step-{step:08d}'
+
+
+def _damaged(
+  directory: pathlib.Path, step: int, error: Exception
+) -> errors.InputError:
+  return errors.InputError(
+    f'{_folder(directory, step)} must be a whole checkpoint. Received: a '
+    f'damaged one ({error}). Choose another of the steps {steps(directory)}.'
+  )
 
 
 def _check_place(folder: pathlib.Path) -> None:
