@@ -13,12 +13,10 @@ import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
 from tensorboard.backend.event_processing import event_accumulator
-from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from tests.training import small_experiment
 from tinygin.config import errors
-from tinygin.reporting import logs
 from tinygin.training import checkpoints
 from tinygin.training import evaluation
 from tinygin.training import learner
@@ -45,21 +43,6 @@ def _without_times(lines):
     {k: v for k, v in line.items() if k != 'images_per_second'}
     for line in lines
   ]
-
-
-def _events(directory):
-  """Returns writer, tag and step of all that TensorBoard reads, in order."""
-  found = []
-  for path in directory.glob('**/events.out.*'):
-    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-      event = event_pb2.Event.FromString(record)
-      tags = [value.tag for value in event.summary.value]
-      tags += ['graph'] * event.HasField('graph_def')
-      found += [(path.parent.name, tag, event.step) for tag in tags]
-  return sorted(
-    (writer if writer in logs.SPLITS else '', tag, step)
-    for writer, tag, step in found
-  )
 
 
 def _variables(directory):
@@ -288,7 +271,9 @@ class TrainerTest(parameterized.TestCase):
       self.assertEqual(
         _without_times(_lines(whole)), _without_times(_lines(killed))
       )
-      self.assertEqual(_events(whole), _events(killed))
+      self.assertEqual(
+        small_experiment.events(whole), small_experiment.events(killed)
+      )
 
   def test_what_tensorboard_shows(self):
     directory = self._directory()
@@ -455,15 +440,29 @@ class TrainerTest(parameterized.TestCase):
       r'back to: there is none\.',
     )
 
-  def test_bfloat16_learns_with_weights_in_float32(self):
-    directory = self._directory()
-    self._train(ONE, directory, precision='bfloat16')
-    for name, value in _variables(directory).items():
+  @parameterized.parameters(1, 2)
+  def test_bfloat16_learns_with_weights_in_float32(self, replicas):
+    strategy = ONE if replicas == 1 else TWO
+    network, built = small_experiment.network, []
+
+    def model():
+      built.append(network())
+      return built[-1]
+
+    plain, mixed = self._directory(), self._directory()
+    self._train(strategy, plain)
+    self._train(strategy, mixed, precision='bfloat16', model=model)
+    computed = {layer.compute_dtype for layer in built[0].layers}
+    self.assertEqual(computed, {'bfloat16'})
+    for name, value in _variables(mixed).items():
       self.assertIn(
         value.dtype, (np.float32, np.int32, np.int64, np.uint32), name
       )
-    lines = _lines(directory)
+    lines = _lines(mixed)
     self.assertLess(lines[-1]['loss'], lines[0]['loss'])
+    first = _lines(plain)[0]['loss']
+    self.assertNotEqual(lines[0]['loss'], first)
+    self.assertAlmostEqual(lines[0]['loss'], first, delta=0.1)
 
   def test_evaluates_the_average_beside_the_weights(self):
     directory = self._directory()
