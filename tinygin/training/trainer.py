@@ -202,7 +202,7 @@ class _Run:
     evaluate_every = self._timeline.steps(experiment.evaluate_every)
     if not self._ended():  # One that is to be longer now had ended.
       (self._directory / run_directory.RESULT).unlink(missing_ok=True)
-    train_steps = self._training_step().loop()
+    train_steps = self._learner.training_step(experiment).loop()
     evaluate = evaluation.Evaluation(
       experiment, self._learner.model, validation_split
     )
@@ -255,20 +255,6 @@ class _Run:
     }
     run_directory.write_json(self._directory / run_directory.RESULT, result)
     return result
-
-  def _training_step(self) -> steps.TrainingStep:
-    experiment, learner = self._experiment, self._learner
-    return steps.TrainingStep(
-      strategy=experiment.strategy,
-      model=learner.model,
-      optimizer=learner.optimizer,
-      loss=experiment.loss,
-      batch_size=experiment.batch_size,
-      accumulation=experiment.accumulation,
-      clip_norm=experiment.clip_norm,
-      jit_compile=experiment.jit_compile,
-      weight_average=learner.weight_average,
-    )
 
   def _training_batches(self, split: source.Split) -> Iterator:
     experiment = self._experiment
