@@ -41,7 +41,6 @@ from tinygin.training import checkpoints
 from tinygin.training import durations
 from tinygin.training import experiment as experiments
 from tinygin.training import learner as learners
-from tinygin.training import steps
 from tinygin.training import trainer
 
 _ROUNDS = flags.DEFINE_integer('rounds', 7, 'Rounds that are timed.')
@@ -139,17 +138,7 @@ def _bare_loop(
     tf.one_hot(labels, classes),
   )
   iterator = iter(tf.data.Dataset.from_tensor_slices(batches).repeat())
-  run = steps.TrainingStep(
-    strategy=experiment.strategy,
-    model=model,
-    optimizer=learner.optimizer,
-    loss=experiment.loss,
-    batch_size=experiment.batch_size,
-    accumulation=experiment.accumulation,
-    clip_norm=experiment.clip_norm,
-    jit_compile=experiment.jit_compile,
-    weight_average=learner.weight_average,
-  ).loop()
+  run = learner.training_step(experiment).loop()
   count = tf.constant(_LOOPS.value * _LOOP_STEPS)
 
   def timed() -> float:
@@ -185,7 +174,7 @@ def _steps(
     mock.patch.object(progress.Progress, 'train', counted),
     contextlib.suppress(_EnoughError),
   ):
-    trainer.train(experiment, pathlib.Path(directory), may_build=False)
+    trainer.train(experiment, pathlib.Path(directory), False, lambda step: None)
   return ratios[1:]  # The first round traces.
 
 

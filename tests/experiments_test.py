@@ -107,10 +107,23 @@ class ExperimentsTest(parameterized.TestCase):
     self.assertEqual(type(optimizer).__name__.lower(), path.stem.split('_')[0])
     self.assertTrue(np.all(variable.numpy() < 1))
 
+  @parameterized.named_parameters((path.stem, path) for path in FILES)
+  def test_composes_with_a_plateau(self, path):
+    files = [str(path), str(ROOT / 'gin/plateau.gin')]
+    bindings = ["stanford.source = 'absent.zip'"] * ('mini' in path.stem)
+    experiment = loading.load(files, bindings, root='train').build()
+    self.assertEqual(experiment.reduce_on_plateau.patience, 5)
+    self.assertEqual(experiment.early_stopping.monitor, 'train_loss')
+
   def test_headers_say_what_to_expect(self):
     for path in FILES:
       header = path.read_text().split('\n\n')[0]
-      for part in ('--gin_file=', 'Cost:', 'Expected validation top-1:'):
+      for part in (
+        f'--gin_file={path.relative_to(ROOT)}',
+        'Cost:',
+        'Expected validation top-1:',
+        *(['Source:'] if path.parent.name == 'experiments' else []),
+      ):
         self.assertIn(part, header, path)
 
   def test_experiments_override_little(self):

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 from unittest import mock
 
 import keras
@@ -139,6 +140,43 @@ class CheckpointsTest(absltest.TestCase):
       '(2,), not (3,).',
     )
 
+  def test_what_points_outside_is_not_read(self):
+    saved = self._make(a=[1, 2])
+    self._save(saved, 1)
+    outside = self.directory.with_name('outside')
+    (self.directory / 'step-00000001').rename(outside)
+    self.variables[0].assign([7, 7])
+    # TensorFlow's index, by which `tf.train.latest_checkpoint` goes there.
+    (self.directory / 'checkpoint').write_text(
+      f'model_checkpoint_path: "{outside}/variables"\n'
+    )
+    self.assertIsNone(saved.restore_newest())
+    whole, part = (self.directory / f'step-{step:08d}' for step in (2, 3))
+    whole.symlink_to(outside)
+    part.mkdir()
+    for path in outside.iterdir():
+      (part / path.name).symlink_to(path)
+    for step in (3, 2):
+      for read in (
+        saved.restore_newest,
+        lambda: saved.restore_found('latest'),
+        lambda: saved.find('best'),
+        lambda: checkpoints.read(
+          self.directory, checkpoints.steps(self.directory)[-1], 'model'
+        ),
+      ):
+        with self.assertRaises(errors.InputError) as caught:
+          read()
+        self.assertRegex(
+          str(caught.exception),
+          rf'^{self.directory}/step-0000000{step}.* must lie in the run '
+          rf'directory\. Received: a link to {outside}.*\. Put there what it '
+          r'leads to, if you trust it\.$',
+        )
+      if step == 3:
+        shutil.rmtree(part)
+    np.testing.assert_array_equal(self.variables[0], [7, 7])
+
   def test_finds_checkpoints_by_name(self):
     saved = self._make(a=[1, 2])
     self._save(saved, 1, 2, 3)
@@ -151,6 +189,36 @@ class CheckpointsTest(absltest.TestCase):
         str(caught.exception),
         f'The checkpoint of {self.directory} must be best, latest or one of '
         f'the steps [1, 2, 3]. Received: {name}.',
+      )
+
+  def test_says_why_there_is_no_best(self):
+    saved = self._make(a=[1, 2])
+    saved.save(4, {'best': None}, keep=1, best_step=4)
+    with self.assertRaises(errors.InputError) as caught:
+      saved.find('best')
+    self.assertEqual(
+      str(caught.exception),
+      f'The checkpoint of {self.directory} must be best, latest or one of the '
+      'steps [4]. Received: best, and none is evaluated yet.',
+    )
+
+  def test_says_which_checkpoint_asked_for_is_damaged(self):
+    saved = self._make(a=[1, 2])
+    self._save(saved, 4)
+    self._corrupt(4, 'state.json')
+    self._corrupt(4, 'variables.index')
+    for read in (
+      lambda: saved.find('best'),
+      lambda: saved.restore_found('4'),
+      lambda: checkpoints.read(self.directory, 4, 'model'),
+    ):
+      with self.assertRaises(errors.InputError) as caught:
+        read()
+      self.assertRegex(
+        str(caught.exception),
+        rf'^{self.directory}/step-00000004 must be a whole checkpoint\. '
+        r'Received: a damaged one \(.+\)\. Choose another of the steps '
+        r'\[4\]\.$',
       )
 
   def test_the_state_is_readable(self):

@@ -99,6 +99,8 @@ def _start(directory, cut=0, number=signal.SIGKILL):
     try:
       passed = _train(directory, cut, number)
       (directory / 'passed').write_text(str(passed))
+      events = small_experiment.events(directory)
+      (directory / 'events').write_text(json.dumps(events))
       status = 0
     except errors.StoppedError as interruption:
       status = interruption.exit_status
@@ -129,7 +131,13 @@ def _outcome(directory):
     if name not in ('images_per_second', 'seconds')
   }
   left = sorted(path.name for path in (directory / 'checkpoints').iterdir())
-  return {'weights': weights, 'lines': lines, 'result': result, 'left': left}
+  return {
+    'weights': weights,
+    'lines': lines,
+    'events': json.loads((directory / 'events').read_text()),
+    'result': result,
+    'left': left,
+  }
 
 
 class FaultsTest(absltest.TestCase):

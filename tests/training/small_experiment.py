@@ -5,10 +5,12 @@ from unittest import mock
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
 
 from tinygin.data import augmentation
 from tinygin.data import preprocessing
 from tinygin.data import source
+from tinygin.reporting import logs
 from tinygin.training import experiment
 from tinygin.training import losses
 from tinygin.training import schedules
@@ -107,3 +109,18 @@ def make(strategy, **changes):
     **changes,
   }
   return experiment.Experiment(**fields)
+
+
+def events(directory):
+  """Returns writer, tag and step of all that TensorBoard reads, in order."""
+  found = []
+  for path in directory.glob('**/events.out.*'):
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+      event = event_pb2.Event.FromString(record)
+      tags = [value.tag for value in event.summary.value]
+      tags += ['graph'] * event.HasField('graph_def')
+      found += [(path.parent.name, tag, event.step) for tag in tags]
+  return sorted(
+    (writer if writer in logs.SPLITS else '', tag, step)
+    for writer, tag, step in found
+  )

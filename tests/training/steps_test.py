@@ -60,7 +60,10 @@ class TrainingStepTest(parameterized.TestCase):
     normalized=False,
     **changes,
   ):
-    """Trains a linear network; returns its weights, sums, averages and norm."""
+    """Trains a linear network; returns its weights, what the loop returns.
+
+    Between them stand the averages, if any.
+    """
     strategy = STRATEGIES[replicas]
     keras.utils.set_random_seed(2)
     with strategy.scope():
@@ -96,10 +99,11 @@ class TrainingStepTest(parameterized.TestCase):
     iterator = _distributed(
       strategy, default_images if images is None else images, labels
     )
-    sums, finite, norm = step.loop()(iterator, tf.constant(count))
+    sums, finite, loss, norm = step.loop()(iterator, tf.constant(count))
     weights = [weight.numpy() for weight in model.trainable_variables]
     averages = averaged and [v.numpy() for v in averaged.variables.values()]
-    return weights, sums.numpy(), int(finite), averages, float(norm)
+    outcome = sums.numpy(), int(finite), averages, float(loss), float(norm)
+    return weights, *outcome
 
   @parameterized.product(replicas=[1, 2], clip_norm=[None, 0.1])
   def test_norm_is_that_of_the_whole_gradient(self, replicas, clip_norm):
@@ -166,7 +170,12 @@ class TrainingStepTest(parameterized.TestCase):
   def test_says_where_the_loss_stopped_being_finite(self, replicas):
     images, _ = _data()
     images[3, 2] = np.inf
-    self.assertEqual(self._train(replicas, images=images)[2], 3)
+    _, sums, finite_steps, _, loss, _ = self._train(replicas, images=images)
+    self.assertEqual(finite_steps, 3)
+    self.assertTrue(np.isnan(loss))
+    # What came before it counts, and nothing after.
+    before = self._train(replicas, count=3)
+    np.testing.assert_array_equal(sums, before[1])
     self.assertEqual(self._train(replicas)[2], 6)
 
   def test_xla_changes_only_rounding(self):

@@ -13,12 +13,10 @@ import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
 from tensorboard.backend.event_processing import event_accumulator
-from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from tests.training import small_experiment
 from tinygin.config import errors
-from tinygin.reporting import logs
 from tinygin.training import checkpoints
 from tinygin.training import evaluation
 from tinygin.training import learner
@@ -45,21 +43,6 @@ def _without_times(lines):
     {k: v for k, v in line.items() if k != 'images_per_second'}
     for line in lines
   ]
-
-
-def _events(directory):
-  """Returns writer, tag and step of all that TensorBoard reads, in order."""
-  found = []
-  for path in directory.glob('**/events.out.*'):
-    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-      event = event_pb2.Event.FromString(record)
-      tags = [value.tag for value in event.summary.value]
-      tags += ['graph'] * event.HasField('graph_def')
-      found += [(path.parent.name, tag, event.step) for tag in tags]
-  return sorted(
-    (writer if writer in logs.SPLITS else '', tag, step)
-    for writer, tag, step in found
-  )
 
 
 def _variables(directory):
@@ -288,7 +271,9 @@ class TrainerTest(parameterized.TestCase):
       self.assertEqual(
         _without_times(_lines(whole)), _without_times(_lines(killed))
       )
-      self.assertEqual(_events(whole), _events(killed))
+      self.assertEqual(
+        small_experiment.events(whole), small_experiment.events(killed)
+      )
 
   def test_what_tensorboard_shows(self):
     directory = self._directory()
@@ -397,6 +382,18 @@ class TrainerTest(parameterized.TestCase):
       'computed by 2 replicas in 2 parts of 4 each. A smaller '
       'train.batch_size needs less, and so does a higher train.accumulation.',
     )
+    with mock.patch.object(
+      evaluation.steps,
+      'evaluation_loop',
+      lambda *_: mock.Mock(side_effect=exhausted),
+    ):
+      with self.assertRaises(errors.RunError) as caught:
+        self._train(ONE, self._directory())
+    self.assertEqual(
+      str(caught.exception),
+      'The memory of the device did not suffice for '
+      'train.evaluation_batch_size = 16. A smaller one needs less.',
+    )
 
   def test_ends_early_when_nothing_improves(self):
     directory = self._directory()
@@ -410,34 +407,62 @@ class TrainerTest(parameterized.TestCase):
     )
 
   def test_stops_when_the_loss_is_not_finite(self):
-    directory = self._directory()
-
     def rate(timeline):
       del timeline
+      # Steps 12 and 13 at rates of their own, amid a call of 4 steps.
       return keras.optimizers.schedules.PiecewiseConstantDecay(
-        [11], [0.03, 1e30]
+        [10, 11, 12], [0.03, 1e30, 2e30, 0.5]
       )
 
+    directory = self._directory()
     with self.assertRaises(errors.RunError) as caught:
       self._train(ONE, directory, learning_rate=rate, optimizer=_sgd, epochs=9)
     self.assertRegex(
       str(caught.exception),
-      r'^The loss must be finite\. Received: (nan|inf) in step 1[345], at a '
-      r'learning rate of 1e\+30\. The last finite loss: \d\.\d+\. The '
+      r'^The loss must be finite\. Received: (nan|inf) in step 13, at a '
+      r'learning rate of 2e\+30\. The last finite loss: \d\.\d+\. The '
       r'checkpoint to go back to: that of step 10\. A lower learning rate or '
       r'train\.clip_norm may help\.$',
     )
     self.assertEqual(checkpoints.steps(directory / 'checkpoints'), [10])
 
-  def test_bfloat16_learns_with_weights_in_float32(self):
-    directory = self._directory()
-    self._train(ONE, directory, precision='bfloat16')
-    for name, value in _variables(directory).items():
+  def test_knows_the_last_finite_loss_from_the_first_call_on(self):
+    with self.assertRaises(errors.RunError) as caught:
+      self._train(
+        ONE,
+        self._directory(),
+        learning_rate=schedules.Constant(rate=1e30),
+        optimizer=_sgd,
+      )
+    self.assertRegex(
+      str(caught.exception),
+      r'in step [23], .* The last finite loss: [\d.e+]+\. The checkpoint to go '
+      r'back to: there is none\.',
+    )
+
+  @parameterized.parameters(1, 2)
+  def test_bfloat16_learns_with_weights_in_float32(self, replicas):
+    strategy = ONE if replicas == 1 else TWO
+    network, built = small_experiment.network, []
+
+    def model():
+      built.append(network())
+      return built[-1]
+
+    plain, mixed = self._directory(), self._directory()
+    self._train(strategy, plain)
+    self._train(strategy, mixed, precision='bfloat16', model=model)
+    computed = {layer.compute_dtype for layer in built[0].layers}
+    self.assertEqual(computed, {'bfloat16'})
+    for name, value in _variables(mixed).items():
       self.assertIn(
         value.dtype, (np.float32, np.int32, np.int64, np.uint32), name
       )
-    lines = _lines(directory)
+    lines = _lines(mixed)
     self.assertLess(lines[-1]['loss'], lines[0]['loss'])
+    first = _lines(plain)[0]['loss']
+    self.assertNotEqual(lines[0]['loss'], first)
+    self.assertAlmostEqual(lines[0]['loss'], first, delta=0.1)
 
   def test_evaluates_the_average_beside_the_weights(self):
     directory = self._directory()

@@ -73,7 +73,8 @@ class Checkpoints:
     Raises:
       RunError: there is no room, or the folder cannot be written.
     """
-    temporary, final = self._directory / f'.writing-{step}', self._folder(step)
+    temporary = self._directory / f'.writing-{step}'
+    final = _folder(self._directory, step)
     if final.exists():
       return  # Saved by an evaluation just now.
     try:
@@ -123,7 +124,7 @@ class Checkpoints:
       except Exception as error:  # TensorFlow raises what it likes.
         logging.warning(
           'The checkpoint %s is damaged and left out: %s',
-          self._folder(step),
+          _folder(self._directory, step),
           error,
         )
     if present:
@@ -142,18 +143,19 @@ class Checkpoints:
 
     Raises:
       MissingError: there is no such checkpoint.
+      InputError: the newest, which knows the best, is damaged.
     """
     present = steps(self._directory)
-    step = present[-1] if present else None
+    step, received = present[-1] if present else None, name
     if step is not None and name == 'best':
-      state = json.loads((self._folder(step) / _STATE).read_text())
-      step = state['best'] and state['best']['step']
+      step = self._best_step(step)
+      received = 'best, and none is evaluated yet'
     elif name != 'latest':
       step = int(name) if name.isdecimal() else None
     if step not in present:
       raise MissingError(
         f'The checkpoint of {self._directory} must be best, latest or one of '
-        f'the steps {present}. Received: {name}.'
+        f'the steps {present}. Received: {received}.'
       )
     return step
 
@@ -180,16 +182,14 @@ class Checkpoints:
       except Exception as error:  # TensorFlow raises what it likes.
         # One that was pruned meanwhile is not found again.
         if step in steps(self._directory):
-          raise errors.InputError(
-            f'{self._folder(step)} must be a whole checkpoint. Received: a '
-            f'damaged one ({error}). Choose another of the steps '
-            f'{steps(self._directory)}.'
-          ) from error
+          raise _damaged(self._directory, step, error) from error
 
   def restore(self, step: int) -> dict[str, Any]:
     """Restores the checkpoint of a step and returns its state."""
-    prefix = str(self._folder(step) / _VARIABLES)
-    state = json.loads((self._folder(step) / _STATE).read_text())
+    folder = _folder(self._directory, step)
+    _check_place(folder)
+    prefix = str(folder / _VARIABLES)
+    state = json.loads((folder / _STATE).read_text())
     self._check_variables(prefix)
     reader = tf.train.load_checkpoint(prefix)
     # All are read before the first is assigned: what is damaged, or removed
@@ -203,14 +203,21 @@ class Checkpoints:
       variable.assign(value)
     return state
 
+  def _best_step(self, step: int) -> int | None:
+    """Returns the step of the best evaluation up to a checkpoint."""
+    folder = _folder(self._directory, step)
+    _check_place(folder)
+    try:
+      best = json.loads((folder / _STATE).read_text())['best']
+    except (OSError, ValueError) as error:
+      raise _damaged(self._directory, step, error) from error
+    return best and best['step']
+
   def _remove(self, step: int) -> None:
     # Renamed first, so that no folder with a step's name is ever torn.
     removed = self._directory / f'.removing-{step}'
-    self._folder(step).rename(removed)
+    _folder(self._directory, step).rename(removed)
     shutil.rmtree(removed)
-
-  def _folder(self, step: int) -> pathlib.Path:
-    return self._directory / f'step-{step:08d}'
 
   def _check_variables(self, prefix: str) -> None:
     expected = {
@@ -250,14 +257,22 @@ def read(
 
   Returns:
     Arrays by the path of their variable.
+
+  Raises:
+    InputError: the checkpoint is damaged, or lies elsewhere.
   """
-  prefix = pathlib.Path(directory) / f'step-{step:08d}' / _VARIABLES
-  reader = tf.train.load_checkpoint(str(prefix))
-  return {
-    _unescape(key).removeprefix(f'{group}/'): reader.get_tensor(key)
-    for key in reader.get_variable_to_shape_map()
-    if key.startswith(f'{group}/')
-  }
+  directory = pathlib.Path(directory)
+  folder = _folder(directory, step)
+  _check_place(folder)
+  try:
+    reader = tf.train.load_checkpoint(str(folder / _VARIABLES))
+    return {
+      _unescape(key).removeprefix(f'{group}/'): reader.get_tensor(key)
+      for key in reader.get_variable_to_shape_map()
+      if key.startswith(f'{group}/')
+    }
+  except Exception as error:  # TensorFlow raises what it likes.
+    raise _damaged(directory, step, error) from error
 
 
 def by_path(variables: Iterable[keras.Variable]) -> dict[str, tf.Variable]:
@@ -284,6 +299,29 @@ def steps(directory: str | os.PathLike) -> list[int]:
   folder = pathlib.Path(directory)
   names = [path.name for path in folder.glob('step-*')]
   return sorted(int(m[1]) for m in map(_FOLDER.fullmatch, names) if m)
+
+
+def _folder(directory: pathlib.Path, step: int) -> pathlib.Path:
+  return directory / f'step-{step:08d}'
+
+
+def _damaged(
+  directory: pathlib.Path, step: int, error: Exception
+) -> errors.InputError:
+  return errors.InputError(
+    f'{_folder(directory, step)} must be a whole checkpoint. Received: a '
+    f'damaged one ({error}). Choose another of the steps {steps(directory)}.'
+  )
+
+
+def _check_place(folder: pathlib.Path) -> None:
+  """Refuses a checkpoint that leads to files outside of its folder."""
+  for path in (folder.parent, folder, *folder.iterdir()):
+    if path.is_symlink():
+      raise errors.InputError(
+        f'{path} must lie in the run directory. Received: a link to '
+        f'{path.readlink()}. Put there what it leads to, if you trust it.'
+      )
 
 
 def _key(group: str, path: str) -> str:

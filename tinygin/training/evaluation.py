@@ -236,6 +236,7 @@ class Evaluation:
     self.split = split
     self._labels = split.labels.numpy()
     self._classes = len(split.class_names)
+    self._batch_size = experiment.evaluation_batch_size
     if not np.all(self._labels >= 0):
       raise errors.InputError(
         f'An evaluation needs labels, and split {split.name!r} has none for '
@@ -250,8 +251,16 @@ class Evaluation:
     self._run = steps.evaluation_loop(experiment.strategy, model, average_flips)
 
   def __call__(self) -> Outcome:
-    """Returns what came of all examples."""
-    found = self._run(iter(self._dataset), tf.constant(self._steps)).numpy()
+    """Returns what came of all examples.
+
+    Raises:
+      RunError: the memory does not suffice.
+    """
+    with steps.memory_for(
+      f'train.evaluation_batch_size = {self._batch_size}. A smaller one needs '
+      'less.'
+    ):
+      found = self._run(iter(self._dataset), tf.constant(self._steps)).numpy()
     losses, ranks, predictions, probabilities = found[: len(self._labels)].T
     return Outcome(
       classes=self._classes,

@@ -110,10 +110,10 @@ class Experiment:
     not depend on what the process built before.
     """
     tf.config.experimental.enable_op_determinism()
+    keras.utils.clear_session()  # First, for it resets the policy too.
     keras.config.set_dtype_policy(
       'float32' if self.precision == 'float32' else f'mixed_{self.precision}'
     )
-    keras.utils.clear_session()
     keras.utils.set_random_seed(self.seed)
     with self.strategy.scope():
       return self.model()

@@ -79,6 +79,22 @@ class Learner:
     if self.weight_average:
       self.weight_average.restart()
 
+  def training_step(
+    self, experiment: experiments.Experiment
+  ) -> steps.TrainingStep:
+    """Returns what trains it, as the experiment says."""
+    return steps.TrainingStep(
+      strategy=experiment.strategy,
+      model=self.model,
+      optimizer=self.optimizer,
+      loss=experiment.loss,
+      batch_size=experiment.batch_size,
+      accumulation=experiment.accumulation,
+      clip_norm=experiment.clip_norm,
+      jit_compile=experiment.jit_compile,
+      weight_average=self.weight_average,
+    )
+
   def weight_norm(self) -> float:
     """Returns the global norm of all trained weights."""
     weights = [weight.numpy() for weight in self.model.trainable_variables]

@@ -45,7 +45,12 @@ class Classifier:
     Raises:
       InputError: no such checkpoint, or one of another network.
     """
-    model, step = restore_model(experiment, directory, checkpoint)
+    model = experiment.build_model()
+    saved = checkpoints.Checkpoints(
+      directory / run_directory.CHECKPOINTS,
+      {'model': checkpoints.by_path(model.variables)},
+    )
+    step = saved.restore_found(checkpoint)
     names = tuple(run_directory.read_classes(directory))
     return cls(model, experiment.preprocessing, names, step)
 
@@ -61,19 +66,3 @@ class Classifier:
     inputs = self.preprocessing(tf.cast(images, tf.float32))
     logits = self.model(inputs, training=False)
     return tf.nn.softmax(tf.cast(logits, tf.float32))
-
-
-def restore_model(
-  experiment: experiments.Experiment, directory: pathlib.Path, checkpoint: str
-) -> tuple[keras.Model, int]:
-  """Builds a run's network and restores its weights; see `Classifier`.
-
-  Returns:
-    The network and the step of the checkpoint.
-  """
-  model = experiment.build_model()
-  saved = checkpoints.Checkpoints(
-    directory / run_directory.CHECKPOINTS,
-    {'model': checkpoints.by_path(model.variables)},
-  )
-  return model, saved.restore_found(checkpoint)

@@ -3,6 +3,7 @@
 Each runs many steps for a call from the host and returns only sums.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -10,11 +11,12 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
+from tinygin.config import errors
 from tinygin.training import average
 from tinygin.training import metrics
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-Loop = Callable[[Iterator, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+Loop = Callable[[Iterator, tf.Tensor], tuple[tf.Tensor, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,30 +50,31 @@ class TrainingStep:
 
     Returns:
       A function of an iterator over (images, labels) and an int32 number of
-      steps, returning the sums of `metrics.sums` over those steps, how many
-      steps went by before one had a loss that is not finite, and the global
-      norm of the last step's gradients, before clipping.
+      steps, returning the sums of `metrics.sums` over the steps before one had
+      a loss that is not finite, how many those are, the loss of the step that
+      ended them or else of the last, and the global norm of the last step's
+      gradients, before clipping.
     """
     step = self._replica_step
     if self.jit_compile:
       step = tf.function(step, jit_compile=True)
 
     @tf.function
-    def run(
-      iterator: Iterator, steps: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def run(iterator: Iterator, steps: tf.Tensor) -> tuple[tf.Tensor, ...]:
       totals, finite_steps = tf.zeros([metrics.SUMS]), tf.constant(0)
-      norm = tf.constant(0.0)
+      loss = norm = tf.constant(0.0)
       for index in tf.range(steps):
         sums, norm = self.strategy.run(step, next(iterator))
         norm = self.strategy.reduce('MEAN', norm, axis=None)  # They are equal.
         sums = self.strategy.reduce('SUM', sums, axis=None)
-        totals += sums
-        if finite_steps == index and tf.math.is_finite(sums[0]):
-          finite_steps += 1
+        if finite_steps == index:
+          loss = sums[0] / sums[-1]
+          if tf.math.is_finite(loss):
+            finite_steps += 1
+            totals += sums
         if self.weight_average is not None:
           self.weight_average.update(self.optimizer.iterations.value)
-      return totals, finite_steps, norm
+      return totals, finite_steps, loss, norm
 
     return run
 
@@ -169,3 +172,21 @@ def evaluation_loop(
     return outcomes.concat()
 
   return run
+
+
+@contextlib.contextmanager
+def memory_for(batch: str) -> Iterator[None]:
+  """Says in one message what the memory of the device did not suffice for.
+
+  Args:
+    batch: what is computed at once, and how that needs less.
+
+  Raises:
+    RunError: it did not suffice.
+  """
+  try:
+    yield
+  except tf.errors.ResourceExhaustedError as error:
+    raise errors.RunError(
+      f'The memory of the device did not suffice for {batch}'
+    ) from error

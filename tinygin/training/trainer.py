@@ -204,7 +204,7 @@ class _Run:
     evaluate_every = self._timeline.steps(experiment.evaluate_every)
     if not self._ended():  # One that is to be longer now had ended.
       (self._directory / run_directory.RESULT).unlink(missing_ok=True)
-    train_steps = self._training_step().loop()
+    train_steps = self._learner.training_step(experiment).loop()
     evaluate = evaluation.Evaluation(
       experiment, self._learner.model, validation_split
     )
@@ -225,9 +225,9 @@ class _Run:
           self._timeline.total_steps - state.step,
         )
         marked = profile.marked(state.step)
-        with _out_of_memory(experiment), marked:
-          sums, finite_steps, norm = train_steps(iterator, tf.constant(count))
-        self._count(count, sums.numpy(), int(finite_steps), float(norm))
+        with steps.memory_for(_batch(experiment)), marked:
+          outcome = train_steps(iterator, tf.constant(count))
+        self._count(count, *(each.numpy() for each in outcome))
         last = state.step == self._timeline.total_steps
         if last or state.step % log_every == 0:
           self._log()
@@ -259,20 +259,6 @@ class _Run:
     run_directory.write_json(self._directory / run_directory.RESULT, result)
     return result
 
-  def _training_step(self) -> steps.TrainingStep:
-    experiment, learner = self._experiment, self._learner
-    return steps.TrainingStep(
-      strategy=experiment.strategy,
-      model=learner.model,
-      optimizer=learner.optimizer,
-      loss=experiment.loss,
-      batch_size=experiment.batch_size,
-      accumulation=experiment.accumulation,
-      clip_norm=experiment.clip_norm,
-      jit_compile=experiment.jit_compile,
-      weight_average=learner.weight_average,
-    )
-
   def _training_batches(self, split: source.Split) -> Iterator:
     experiment = self._experiment
     return iter(
@@ -294,16 +280,21 @@ class _Run:
     )
 
   def _count(
-    self, count: int, sums: np.ndarray, finite_steps: int, norm: float
+    self,
+    count: int,
+    sums: np.ndarray,
+    finite_steps: int,
+    loss: float,
+    norm: float,
   ) -> None:
     """Takes in what a loop returned."""
     state = self._state
+    if finite_steps:
+      state.loss = float(sums[0] / sums[-1])
     if finite_steps < count:
-      step = state.step + finite_steps + 1
-      raise self._diverged('loss', sums[0] / sums[-1], step)
+      raise self._diverged('loss', loss, state.step + finite_steps + 1)
     state.step += count
-    state.loss = float(sums[0] / sums[-1])
-    state.gradient_norm = norm
+    state.gradient_norm = float(norm)
     state.interval = (np.array(state.interval) + sums).tolist()
     state.period = (np.array(state.period) + sums).tolist()
     self._progress.train(count, time.monotonic())
@@ -320,7 +311,9 @@ class _Run:
     last = f'that of step {saved[-1]}' if saved else 'there is none'
     loss = self._state.loss
     before = 'none' if loss is None else f'{loss:.4f}'
-    rate = float(self._learner.optimizer.learning_rate)
+    optimizer = self._learner.optimizer
+    optimizer.iterations.assign(step - 1)  # The loop has gone on since.
+    rate = float(optimizer.learning_rate)
     return errors.RunError(
       f'The {name} must be finite. Received: {value} in step {step}, at a '
       f'learning rate of {rate:.6g}. The last finite loss: {before}. The '
@@ -411,21 +404,17 @@ class _Run:
     )
 
 
-@contextlib.contextmanager
-def _out_of_memory(experiment: experiments.Experiment) -> Iterator[None]:
-  try:
-    yield
-  except tf.errors.ResourceExhaustedError as error:
-    replicas = experiment.strategy.num_replicas_in_sync
-    parts = experiment.accumulation
-    raise errors.RunError(
-      'The memory of the device did not suffice for train.batch_size = '
-      f'{experiment.batch_size}, computed by {replicas} '
-      f'{"replica" if replicas == 1 else "replicas"} in {parts} '
-      f'{"part" if parts == 1 else "parts"} of '
-      f'{experiment.batch_size // replicas // parts} each. A smaller '
-      'train.batch_size needs less, and so does a higher train.accumulation.'
-    ) from error
+def _batch(experiment: experiments.Experiment) -> str:
+  """Returns what a step takes memory for, and how it needs less."""
+  replicas = experiment.strategy.num_replicas_in_sync
+  parts = experiment.accumulation
+  return (
+    f'train.batch_size = {experiment.batch_size}, computed by {replicas} '
+    f'{"replica" if replicas == 1 else "replicas"} in {parts} '
+    f'{"part" if parts == 1 else "parts"} of '
+    f'{experiment.batch_size // replicas // parts} each. A smaller '
+    'train.batch_size needs less, and so does a higher train.accumulation.'
+  )
 
 
 def _check_replicas(experiment: experiments.Experiment) -> None:
