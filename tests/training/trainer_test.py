@@ -183,7 +183,7 @@ class TrainerTest(parameterized.TestCase):
     with (
       mock.patch.object(training_step, 'loop', kept(training_step.loop)),
       mock.patch.object(
-        evaluation.steps, 'evaluation_loop', kept(steps.evaluation_loop)
+        evaluation.steps, 'evaluation_step', kept(steps.evaluation_step)
       ),
       mock.patch.object(training_step, '_replica_step', counted),
     ):
