@@ -326,6 +326,19 @@ class TrainerTest(parameterized.TestCase):
       {'train.seed': 'number_value', 'train.levels': 'string_value'},
     )
     self.assertEqual(start.group_name, directory.name)
+    charts = {
+      split: sorted({tag for by, tag, _ in _events(directory) if by == split})
+      for split in logs.SPLITS
+    }
+    self.assertEqual(charts['validation'], ['loss', 'top1', 'top5'])
+    self.assertEqual(
+      charts['train'],
+      [
+        *('loss', 'top1', 'top5', 'training/gradient_norm'),
+        *('training/images_per_second', 'training/learning_rate'),
+        'training/weight_norm',
+      ],
+    )
     width, height, picture = tf.make_ndarray(
       events.Tensors('augmented_inputs')[0].tensor_proto
     )
