@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-OUTCOMES = 4
 SUMS = 4
 
 
@@ -33,7 +32,7 @@ class Metrics:
 def outcomes(
   losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor
 ) -> tf.Tensor:
-  """Returns what came of each example, in float32 (batch, OUTCOMES).
+  """Returns what came of each example, in float32 (batch, 4).
 
   Args:
     losses: float32 (batch,).
