@@ -5,9 +5,11 @@ import io
 import json
 from unittest import mock
 
+import numpy as np
 from absl.testing import absltest
 from absl.testing import flagsaver
 from matplotlib import figure
+from PIL import Image
 
 from tests.config import config_case
 from tinygin import compare
@@ -170,6 +172,20 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
     for value, step in zip(found['t.rate = 1'][1], (1, 2, 3), strict=True):
       self.assertAlmostEqual(value, 0.2 * step)
     self.assertEqual(list(right.get_lines()[1].get_ydata()), [1.0, 2.0, 3.0])
+
+  def test_what_tells_runs_apart_is_not_cut(self):
+    for run, value in (('a', 1), ('b', 2), ('c', 2)):
+      lines = [f't.parameter_{each} = {value}.{each}\n' for each in range(30)]
+      self.run_directory(run, ''.join(lines))
+      curve = json.dumps({'step': 1, 'split': 'train', 'loss': 1.0})
+      self.write(f'{run}/metrics.jsonl', f'{curve}\n')
+    printed = self.compare('a', 'b', 'c', picture='curves.png')
+    means = printed.partition('mean over seeds')[2]
+    self.assertIn('t.parameter_29 = 2.29', means)
+    self.assertLess(max(map(len, means.splitlines())), 120)
+    with Image.open(f'{self.folder}/curves.png') as picture:
+      edges = np.asarray(picture.convert('L'))[:, [0, -1]]
+    np.testing.assert_array_equal(edges, 255)
 
   def test_a_picture_that_cannot_be_drawn(self):
     runs = self.seeds()

@@ -18,7 +18,7 @@ from PIL import Image
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _PAGES = [
-  *(_ROOT / name for name in ('README.md', 'CONTRIBUTING.md')),
+  *(_ROOT / f'{name}.md' for name in ('README', 'CONTRIBUTING', 'CHANGELOG')),
   *sorted(_ROOT.glob('docs/*.md')),
 ]
 # Runs the program of a target as `bazelw run` would, without Bazel.
@@ -62,6 +62,14 @@ def _blocks():
         text = ''.join(lines[opening + 1 : number])
         yield Block(page, opening + 2, info, text)
         opening = None
+
+
+def _headings(page):
+  """Returns what a link to a heading of the page says after its `#`."""
+  titles = re.findall(r'(?m)^#+ (.+)$', page.read_text())
+  return [
+    re.sub(r'[^\w -]', '', each.lower()).replace(' ', '-') for each in titles
+  ]
 
 
 def _name(block):
@@ -135,6 +143,18 @@ class DocumentationTest(parameterized.TestCase):
           self.assertNotRegex(
             block.text, r'(?m)^(\./bazelw|bazel|python|pip|docker) '
           )
+
+  def test_every_link_leads_somewhere(self):
+    for page in _PAGES:
+      for target in re.findall(r'\]\(([^)\s]+)\)', page.read_text()):
+        if '://' in target:
+          continue
+        with self.subTest(f'{page.name}: {target}'):
+          name, _, heading = target.partition('#')
+          linked = page.parent / name if name else page
+          self.assertTrue(linked.exists())
+          if heading:
+            self.assertIn(heading, _headings(linked))
 
 
 if __name__ == '__main__':

@@ -43,6 +43,8 @@ _PROVENANCE = (
 
 # More runs have lines, not columns.
 _MOST_COLUMNS = 5
+# Characters of a line of what tells runs apart.
+_LABEL_WIDTH = 60
 # What may differ in runs whose results are averaged.
 _REPEATED = ('train.seed', 'train.run_dir')
 
@@ -191,6 +193,7 @@ def _means(groups: dict[str, list[int]], results: list[dict[str, Any]]) -> str:
     ],
     ['mean over seeds', *(title for title, _ in columns)],
     disable_numparse=True,
+    maxcolwidths=[_LABEL_WIDTH, *[None] * len(columns)],
   )
 
 

@@ -1,11 +1,13 @@
-"""Takes the pictures of TensorBoard that docs/ shows.
+"""Takes the pictures of TensorBoard and XProf that docs/ shows.
 
   pip install playwright
   apt-get install chromium
-  python tools/screenshots.py --url=http://localhost:6006 --output=docs/images
+  python tools/screenshots.py --tabs=scalars,images,graphs,histograms,text
+  python tools/screenshots.py --tabs=hparams  # With TensorBoard on a sweep.
+  python tools/screenshots.py --tabs=profile --url=http://localhost:6007
 
-TensorBoard runs already. Playwright is no dependency of the project; a person
-looks at the pictures and commits them.
+TensorBoard, or XProf, runs already. Playwright is no dependency of the project;
+a person looks at the pictures and commits them.
 """
 
 import argparse
@@ -18,12 +20,13 @@ from playwright.sync_api import sync_playwright
 _SIZE = {'width': 1280, 'height': 900}
 # Of each tab, what follows its name in the address.
 _TABS = {
-  'scalars': '&tagFilter=loss|top1|weight_norm',
+  'scalars': '&_smoothingWeight=0&tagFilter=loss|top1|gradient|rate',
   'images': '',
   'graphs': '',
   'histograms': '&tagFilter=bottleneck_1_expand',
   'text': '',
   'hparams': '',
+  'profile': '',
 }
 # On some tabs what is worth seeing must be brought into sight first.
 _BEFORE = {
@@ -36,6 +39,8 @@ _BEFORE = {
     visit(document);
   """,
 }
+# Where the runs of whoever takes the pictures lie.
+_HIDDEN = '#data-location'
 _COLOURS = 64
 _DRAWN_MILLISECONDS = 6000
 
@@ -58,11 +63,16 @@ def main() -> None:
       page.goto(f'{flags.url}/#{tab}{_TABS[tab]}', wait_until='networkidle')
       if tab == 'graphs':
         page.locator('g.node', has_text='tiny_image_net').first.dblclick()
+      if tab == 'profile':
+        page.locator('mat-select').nth(1).click()
+        page.locator('mat-option', has_text='Trace Viewer').first.click()
       # Charts are drawn after the last request.
       page.wait_for_timeout(_DRAWN_MILLISECONDS)
       if script := _BEFORE.get(tab):
         page.evaluate(f'() => {{{script}}}')
         page.wait_for_timeout(_DRAWN_MILLISECONDS)
+      for each in page.locator(_HIDDEN).all():
+        each.evaluate("shown => shown.style.display = 'none'")
       with Image.open(io.BytesIO(page.screenshot())) as picture:
         small = picture.convert('RGB').quantize(_COLOURS)
         small.save(flags.output / f'tensorboard_{tab}.png', optimize=True)

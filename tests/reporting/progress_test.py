@@ -32,6 +32,7 @@ class ProgressTest(absltest.TestCase):
   def _show(self, stream):
     shown = progress.Progress(1000, 32, now=100.0, stream=stream)
     shown.train(steps=50, now=110.0)
+    shown.show(50, 0.5, {'loss': 1.5}, passing=True)
     shown.show(50, 0.5, {'loss': 1.25, 'top1': 0.5})
     shown.evaluation(50, 0.5, {'loss': 1.5, 'top1': 0.25})
     shown.resume(now=200.0)
@@ -59,6 +60,7 @@ class ProgressTest(absltest.TestCase):
       terminal.lines(),
       [
         '',
+        'step 50/1,000  epoch 0.50  loss 1.5000  160 images/s  ETA 3',
         'step 50/1,000  epoch 0.50  loss 1.2500  top1 0.5000  160 im',
         'step 50/1,000  epoch 0.50  validation loss 1.5000  top1 0.2500\n',
         'step 100/1,000  epoch 1.00  loss 1.0000  top1 0.7500  160 i',

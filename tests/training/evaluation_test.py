@@ -1,8 +1,10 @@
 """Evaluations count each example once, and are written where they belong."""
 
+import io
 import json
 import pathlib
 import shutil
+import sys
 from unittest import mock
 
 import numpy as np
@@ -61,6 +63,24 @@ class OutcomeTest(parameterized.TestCase):
     self.assertEqual(means.count, 37)
     self.assertAlmostEqual(means.top1, np.mean(ranks == 1))
     self.assertAlmostEqual(means.top5, np.mean(ranks <= 5))
+
+  def test_a_terminal_shows_progress_that_goes_away(self):
+    class Terminal(io.StringIO):
+      def isatty(self):
+        return True
+
+    experiment = small_experiment.make(ONE, evaluation_batch_size=16)
+    split = small_experiment.split('validation', 37, 5)
+    for stream in (Terminal(), io.StringIO()):
+      with mock.patch.object(sys, 'stderr', stream):
+        evaluation.Evaluation(experiment, experiment.build_model(), split)()
+      written = stream.getvalue()
+      if stream.isatty():
+        self.assertRegex(written, r'^\revaluating:   0%\| +\| 0/37 ')
+        self.assertEndsWith(written, '\r')
+        self.assertNotIn('\n', written)
+      else:
+        self.assertEmpty(written)
 
   def test_counts_confusions_and_orders_mistakes(self):
     outcome = evaluation.Outcome(

@@ -17,6 +17,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from tests.training import small_experiment
 from tinygin.config import errors
+from tinygin.reporting import logs
 from tinygin.training import checkpoints
 from tinygin.training import evaluation
 from tinygin.training import learner
@@ -166,7 +167,7 @@ class TrainerTest(parameterized.TestCase):
     with (
       mock.patch.object(training_step, 'loop', kept(training_step.loop)),
       mock.patch.object(
-        evaluation.steps, 'evaluation_loop', kept(steps.evaluation_loop)
+        evaluation.steps, 'evaluation_step', kept(steps.evaluation_step)
       ),
       mock.patch.object(training_step, '_replica_step', counted),
     ):
@@ -311,6 +312,25 @@ class TrainerTest(parameterized.TestCase):
       {'train.seed': 'number_value', 'train.levels': 'string_value'},
     )
     self.assertEqual(start.group_name, directory.name)
+    charts = {
+      split: sorted(
+        {
+          tag
+          for by, tag, _ in small_experiment.events(directory)
+          if by == split
+        }
+      )
+      for split in logs.SPLITS
+    }
+    self.assertEqual(charts['validation'], ['loss', 'top1', 'top5'])
+    self.assertEqual(
+      charts['train'],
+      [
+        *('loss', 'top1', 'top5', 'training/gradient_norm'),
+        *('training/images_per_second', 'training/learning_rate'),
+        'training/weight_norm',
+      ],
+    )
     width, height, picture = tf.make_ndarray(
       events.Tensors('augmented_inputs')[0].tensor_proto
     )

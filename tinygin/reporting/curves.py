@@ -2,6 +2,7 @@
 
 import pathlib
 import statistics
+import textwrap
 from collections.abc import Mapping
 from collections.abc import Sequence
 
@@ -13,6 +14,9 @@ _PANELS = (
   ('validation', 'top1', 'validation top-1'),
   ('train', 'loss', 'training loss'),
 )
+
+# Characters of the legend that the picture is wide.
+_LEGEND_WIDTH = 170
 
 
 def draw(groups: Mapping[str, Sequence[pathlib.Path]], path: str) -> bool:
@@ -47,7 +51,8 @@ def draw(groups: Mapping[str, Sequence[pathlib.Path]], path: str) -> bool:
       values = [[curve[step] for curve in curves] for step in steps]
       color = colors(index if len(groups) <= 10 else index / (len(groups) - 1))
       means = [statistics.fmean(each) for each in values]
-      panel.plot(steps, means, '.-', color=color, label=label)
+      wrapped = textwrap.fill(label, _LEGEND_WIDTH, subsequent_indent='  ')
+      panel.plot(steps, means, '.-', color=color, label=wrapped)
       if len(curves) > 1 and steps:
         lowest, highest = [*map(min, values)], [*map(max, values)]
         panel.fill_between(steps, lowest, highest, color=color, alpha=0.2)
@@ -55,6 +60,6 @@ def draw(groups: Mapping[str, Sequence[pathlib.Path]], path: str) -> bool:
   handles, labels = panels[0].get_legend_handles_labels()
   figure.legend(handles, labels, loc='outside lower center', fontsize='small')
   if drawn:
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, bbox_inches='tight')
   plt.close(figure)
   return drawn

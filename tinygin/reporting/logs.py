@@ -26,6 +26,14 @@ from tinygin.reporting import history
 # What every line holds, and no chart needs.
 _NO_SCALARS = ('epoch', 'count')
 SPLITS = ('train', 'validation')
+# Charts of a section of their own. TensorBoard's table of hyperparameters shows
+# the first metrics in order of the alphabet: losses and accuracies, thus.
+_TRAINING = (
+  'gradient_norm',
+  'images_per_second',
+  'learning_rate',
+  'weight_norm',
+)
 # The run itself: what belongs to neither split. TensorBoard finds the splits'
 # metrics for its table of hyperparameters below it.
 _RUN = ''
@@ -80,7 +88,8 @@ class Logs:
       self._metrics.write(json.dumps(line) + '\n')
       for name, value in values.items():
         if name not in _NO_SCALARS:
-          tf.summary.scalar(name, value)
+          section = 'training/' if name in _TRAINING else ''
+          tf.summary.scalar(f'{section}{name}', value)
 
   def write_texts(self, texts: Mapping[str, str]) -> None:
     """Adds files as texts, by name, to what describes the run."""

@@ -47,14 +47,23 @@ class Progress:
     """Leaves the time since the last steps out of the speed."""
     self._resumed = now
 
-  def show(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+  def show(
+    self,
+    step: int,
+    epoch: float,
+    values: Mapping[str, float],
+    passing: bool = False,
+  ) -> None:
     """Prints a line of training, which replaces the last one on a terminal.
 
     Args:
       step: number of training steps done.
       epoch: number of epochs seen.
       values: metrics to show.
+      passing: whether the line is for terminals alone.
     """
+    if passing and not self._live:
+      return
     remaining = (self._total_steps - step) * self._batch_size
     speed = self.images_per_second
     line = (

@@ -86,7 +86,7 @@ class Driver:
       tqdm.tqdm(
         total=len(trials),
         initial=sum(each.state.is_finished() for each in trials),
-        unit=' trials',
+        unit='trial',
         disable=None,
       ) as self._progress,
     ):

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+import tqdm
 
 from tinygin.config import errors
 from tinygin.data import batches
@@ -228,7 +228,7 @@ class Evaluation:
       experiment: gives strategy, batch size and preprocessing.
       model: the network, built in the strategy's scope.
       split: the examples.
-      average_flips: see `steps.evaluation_loop`.
+      average_flips: see `steps.evaluation_step`.
 
     Raises:
       InputError: the split has no labels.
@@ -248,20 +248,34 @@ class Evaluation:
       batch_size=experiment.evaluation_batch_size,
       preprocessing=experiment.preprocessing,
     )
-    self._run = steps.evaluation_loop(experiment.strategy, model, average_flips)
+    self._run = steps.evaluation_step(experiment.strategy, model, average_flips)
 
   def __call__(self) -> Outcome:
-    """Returns what came of all examples.
+    """Returns what came of all examples; shows on a terminal how far it is.
 
     Raises:
       RunError: the memory does not suffice.
     """
-    with steps.memory_for(
-      f'train.evaluation_batch_size = {self._batch_size}. A smaller one needs '
-      'less.'
+    iterator, outcomes = iter(self._dataset), []
+    with (
+      steps.memory_for(
+        f'train.evaluation_batch_size = {self._batch_size}. A smaller one '
+        'needs less.'
+      ),
+      tqdm.tqdm(
+        total=len(self._labels),
+        desc='evaluating',
+        unit=' images',
+        leave=False,
+        disable=None,
+      ) as progress,
     ):
-      found = self._run(iter(self._dataset), tf.constant(self._steps)).numpy()
-    losses, ranks, predictions, probabilities = found[: len(self._labels)].T
+      for _ in range(self._steps):
+        outcomes.append(self._run(iterator).numpy())
+        # The last batch may be padded.
+        progress.update(min(len(outcomes[-1]), progress.total - progress.n))
+    found = np.concatenate(outcomes)[: len(self._labels)]
+    losses, ranks, predictions, probabilities = found.T
     return Outcome(
       classes=self._classes,
       labels=self._labels,

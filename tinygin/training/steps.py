@@ -1,6 +1,6 @@
-"""The computations of a run, traced once: many training steps, an evaluation.
+"""The computations of a run, traced once: training steps, evaluation.
 
-Each runs many steps for a call from the host and returns only sums.
+Many training steps run for a call from the host, and return only sums.
 """
 
 import contextlib
@@ -136,10 +136,10 @@ class TrainingStep:
     return gradients, sums
 
 
-def evaluation_loop(
+def evaluation_step(
   strategy: tf.distribute.Strategy, model: keras.Model, average_flips: bool
-) -> Callable[[Iterator, tf.Tensor], tf.Tensor]:
-  """Returns a function that evaluates a number of batches.
+) -> Callable[[Iterator], tf.Tensor]:
+  """Returns a function that evaluates a batch.
 
   Args:
     strategy: the replicas.
@@ -148,9 +148,9 @@ def evaluation_loop(
       are averaged.
 
   Returns:
-    A function of an iterator over (images, labels) and an int32 number of
-    steps, returning `metrics.outcomes` of all the examples, in order. The loss
-    is the cross-entropy, whatever the run trains with.
+    A function of an iterator over (images, labels), returning
+    `metrics.outcomes` of the examples of its next batch, in order. The loss is
+    the cross-entropy, whatever the run trains with.
   """
 
   def replica_step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -164,12 +164,9 @@ def evaluation_loop(
     return metrics.outcomes(losses, labels, logits)
 
   @tf.function
-  def run(iterator: Iterator, steps: tf.Tensor) -> tf.Tensor:
-    outcomes = tf.TensorArray(tf.float32, steps)
-    for step in tf.range(steps):
-      replicas = strategy.run(replica_step, next(iterator))
-      outcomes = outcomes.write(step, strategy.gather(replicas, axis=0))
-    return outcomes.concat()
+  def run(iterator: Iterator) -> tf.Tensor:
+    replicas = strategy.run(replica_step, next(iterator))
+    return strategy.gather(replicas, axis=0)
 
   return run
 

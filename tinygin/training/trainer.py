@@ -228,6 +228,7 @@ class _Run:
         with steps.memory_for(_batch(experiment)), marked:
           outcome = train_steps(iterator, tf.constant(count))
         self._count(count, *(each.numpy() for each in outcome))
+        self._show(passing=True)
         last = state.step == self._timeline.total_steps
         if last or state.step % log_every == 0:
           self._log()
@@ -321,18 +322,24 @@ class _Run:
       'train.clip_norm may help.'
     )
 
-  def _log(self) -> None:
+  def _show(self, passing: bool = False) -> dict[str, float]:
+    """Shows, and returns, the means over the steps since the last line."""
     state = self._state
     means = metrics.mean(state.interval)
-    state.interval = metrics.no_sums()
     values = {'loss': means.loss, 'top1': means.top1, 'top5': means.top5}
     epoch = self._timeline.epoch(state.step)
-    self._progress.show(state.step, epoch, values)
+    self._progress.show(state.step, epoch, values, passing)
+    return values
+
+  def _log(self) -> None:
+    state = self._state
+    values = self._show()
+    state.interval = metrics.no_sums()
     self._logs.write(
       'train',
       state.step,
       {
-        'epoch': epoch,
+        'epoch': self._timeline.epoch(state.step),
         **values,
         'learning_rate': float(self._learner.optimizer.learning_rate),
         'gradient_norm': state.gradient_norm,
