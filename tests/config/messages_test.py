@@ -85,9 +85,12 @@ class LanguageTest(config_case.ConfigCase):
     ),
     (
       'EPOCHS: 3',
-      'Syntax error at x.gin:1: More follows after a value. A tuple needs '
-      'brackets; bindings are separated by new lines, in flags also by '
-      'semicolons. Received: EPOCHS: 3',
+      'EPOCHS: 3 at x.gin:1: a value needs an =: EPOCHS = 3',
+    ),
+    (
+      'train.names = [text()]',
+      'Syntax error at x.gin:1: This is no value. Strings need quotes, '
+      'references an @, macros a %. Received: train.names = [text()]',
     ),
     ('train.flag = true', 'train.flag = true at x.gin:1: write True.'),
     (
