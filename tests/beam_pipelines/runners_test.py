@@ -123,7 +123,7 @@ class RunnersTest(parameterized.TestCase):
     process = self._start('unused', '--dask_worker=2')
     _, error = process.communicate()
     self.assertEqual(process.returncode, 2)
-    self.assertIn("Unknown command line flag 'dask_worker'", error)
+    self.assertIn('Unknown flag --dask_worker.', error)
 
   def test_help(self):
     process = self._start('unused', '--help')

@@ -89,7 +89,7 @@ class EntryPointTest(config_case.ConfigCase):
   def test_wrong_flag(self):
     outcome = self.run_program('--gin_fiel=x.gin')
     message = (
-      "Unknown command line flag 'gin_fiel'. Did you mean: gin_file ? "
+      'Unknown flag --gin_fiel. Did you mean --gin_file? '
       '--help lists the flags.\n'
     )
     self.assertEqual(outcome, (2, '', message))

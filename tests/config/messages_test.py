@@ -85,9 +85,12 @@ class LanguageTest(config_case.ConfigCase):
     ),
     (
       'EPOCHS: 3',
-      'Syntax error at x.gin:1: More follows after a value. A tuple needs '
-      'brackets; bindings are separated by new lines, in flags also by '
-      'semicolons. Received: EPOCHS: 3',
+      'EPOCHS: 3 at x.gin:1: a value needs an =: EPOCHS = 3',
+    ),
+    (
+      'train.names = [text()]',
+      'Syntax error at x.gin:1: This is no value. Strings need quotes, '
+      'references an @, macros a %. Received: train.names = [text()]',
     ),
     ('train.flag = true', 'train.flag = true at x.gin:1: write True.'),
     (
@@ -154,6 +157,45 @@ class LanguageTest(config_case.ConfigCase):
       'Unknown component Adm at x.gin:4. Did you mean Adam?',
       'train.epochs must be a positive integer. Received: train.epochs=0 at '
       'x.gin:3.',
+    )
+
+  def test_what_an_unknown_reference_hides_is_checked_all_the_same(self):
+    self.assert_faults(
+      COMPLETE.replace('@Network()', '@Netwrk()').replace('= 8', '= 0'),
+      'Unknown component Netwrk at x.gin:8. Did you mean Network?',
+      'Network.width must be a positive integer. Received: Network.width=0 at '
+      'x.gin:10.',
+    )
+
+  def test_an_unused_macro_hides_no_unused_binding(self):
+    self.assert_faults(
+      f'{COMPLETE}LERNING_RATE = 0.2\nMomentum.decay = 0.5',
+      'Macro LERNING_RATE at x.gin:12 is used nowhere. '
+      'Did you mean LEARNING_RATE?',
+      'Momentum.decay at x.gin:13 is used nowhere: no reference leads from '
+      'train to @Momentum.',
+    )
+
+  def test_what_an_override_replaces_is_checked_all_the_same(self):
+    self.assert_faults(
+      {
+        'x.gin': "include 'y.gin'\ntrain.optimizer = @Momentum\n"
+        'Momentum.decay = 0.5',
+        'y.gin': COMPLETE.replace('= 0.9', "= 'high'"),
+      },
+      'Adam.beta must be a number at least 0 and below 1. '
+      "Received: Adam.beta='high' at y.gin:6.",
+    )
+
+  def test_a_scoped_value_is_one_fault(self):
+    self.assert_faults(
+      COMPLETE.replace('= @N', '= @big/N').replace('Network.w', 'big/Network.w')
+      + "Network.width = 'wide'\ntrain.scale = @big/pair\n"
+      'big/pair.second = "a"',
+      'big/pair.second must be an integer. '
+      "Received: big/pair.second='a' at x.gin:14.",
+      'Network.width must be a positive integer. '
+      "Received: Network.width='wide' at x.gin:12.",
     )
 
   def test_faults_of_several_files_come_together(self):
@@ -367,6 +409,11 @@ class ProgramTest(config_case.ConfigCase):
     (
       'train.extra = @other/text()\nothre/text.value = "a"',
       'Unknown scope other in @other/text() at x.gin:12. Did you mean othre?',
+    ),
+    (
+      'train.extra = @other/text()\nother/text.valu = "a"',
+      'Unknown parameter other/text.valu at x.gin:13. '
+      'Did you mean other/text.value?',
     ),
     (
       'Network.layer = @Layer\nLayer.rte = 0.5',

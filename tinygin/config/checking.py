@@ -9,32 +9,45 @@ from tinygin.config import resolution
 from tinygin.config import statements
 
 
-def language_faults(
-  document: statements.Document, short_flags: Sequence[str]
-) -> Iterator[str]:
-  """Yields the faults of bindings and macros, whatever they are bound to."""
-  by_name: dict[str, list[statements.Binding]] = {}
-  for binding in document.bindings:
-    by_name.setdefault(binding.name, []).append(binding)
-  meant: set[str] = set()
-  for bindings in by_name.values():
+def unknown_macros(document: statements.Document) -> Iterator[str]:
+  """Yields the macros that are used and have no value."""
+  for macro, binding in _open_macros(document):
+    if macro == statements.REQUIRED:
+      yield (
+        f'{binding.name} must be set: {binding.place} leaves it open '
+        f'(%{statements.REQUIRED}).'
+      )
+    else:
+      near = components.nearest(macro, document.macros)
+      yield (
+        f'Unknown macro {macro} at {binding.place}.'
+        f'{near or " Nothing sets it."}'
+      )
+
+
+def _open_macros(
+  document: statements.Document,
+) -> Iterator[tuple[str, statements.Binding]]:
+  for *_, last in _by_name(document).values():
+    for macro in resolution.macros(last.value):
+      if macro not in document.macros:
+        yield macro, last
+
+
+def statement_faults(document: statements.Document) -> Iterator[str]:
+  """Yields what is bound twice, and macros that are set and never used."""
+  for bindings in _by_name(document).values():
     yield from _repeated(bindings)
-    binding = bindings[-1]
-    for macro in resolution.macros(binding.value):
-      if macro == statements.REQUIRED:
-        yield (
-          f'{binding.name} must be set: {binding.place} leaves it open '
-          f'(%{statements.REQUIRED}).'
-        )
-      elif macro not in document.macros:
-        meant.add(components.nearest_name(macro, document.macros))
-        near = components.nearest(macro, document.macros)
-        yield (
-          f'Unknown macro {macro} at {binding.place}.'
-          f'{near or " Nothing sets it."}'
-        )
-  yield from _unused_macros(document, meant)
-  yield from _clashes(by_name, short_flags)
+  yield from _unused_macros(document)
+
+
+def _by_name(
+  document: statements.Document,
+) -> dict[str, list[statements.Binding]]:
+  found: dict[str, list[statements.Binding]] = {}
+  for binding in document.bindings:
+    found.setdefault(binding.name, []).append(binding)
+  return found
 
 
 def circular_macros(document: statements.Document) -> Iterator[str]:
@@ -49,14 +62,13 @@ def circular_macros(document: statements.Document) -> Iterator[str]:
       yield f'Macro {name} at {definitions[-1].place} refers to itself.'
 
 
-def _unused_macros(
-  document: statements.Document, meant: set[str]
-) -> Iterator[str]:
+def _unused_macros(document: statements.Document) -> Iterator[str]:
   """Yields the macros that nothing uses, nor means by a misspelt name."""
-  used = {
-    macro
-    for binding in document.bindings
-    for macro in resolution.macros(binding.value)
+  used = _used_macros(document)
+  meant = {
+    components.nearest_name(macro, document.macros)
+    for macro, _ in _open_macros(document)
+    if macro != statements.REQUIRED
   }
   for name, definitions in document.macros.items():
     if name not in used | meant:
@@ -68,10 +80,19 @@ def _unused_macros(
           yield f'Macro {name} at {place} is used nowhere.{near}'
 
 
-def _clashes(
-  by_name: dict[str, list[statements.Binding]], short_flags: Sequence[str]
+def _used_macros(document: statements.Document) -> set[str]:
+  return {
+    macro
+    for binding in document.bindings
+    for macro in resolution.macros(binding.value)
+  }
+
+
+def clashes(
+  document: statements.Document, short_flags: Sequence[str]
 ) -> Iterator[str]:
   """Yields what a short flag and `--gin_bindings` both set."""
+  by_name = _by_name(document)
   flags = {
     name: bindings[-1].place
     for name, bindings in by_name.items()
@@ -125,6 +146,9 @@ def faults(program: resolution.Program) -> Iterator[str]:
     if index == 0:
       by = f'{node.name} is what the program runs'
       yield from _missing(node, given, by)
+  for name, argument, annotation in program.unreached():
+    if not constraints.matches(argument.value, annotation):
+      yield constraints.fault(name, argument.value, annotation, argument.where)
   for scope, (use, near) in unknown_scopes.items():
     hint = f' Did you mean {near}?' if near else ' Nothing is bound in it.'
     yield f'Unknown scope {scope} in {use.target} at {use.place}.{hint}'
@@ -230,6 +254,7 @@ def _endless_calls(node: resolution.Node) -> Iterator[str]:
 
 
 def unused(
+  document: statements.Document,
   program: resolution.Program,
   root: components.Component,
   other_roots: Sequence[components.Component],
@@ -273,7 +298,9 @@ def unused(
     for statement in (argument.binding, *program.definitions(argument.binding))
   }
   in_reach = [all_ for key, all_ in program.bound.items() if key[:2] in reached]
-  for *_, last in (*in_reach, *program.macros.values()):
+  used = _used_macros(document)
+  in_reach += [all_ for name, all_ in document.macros.items() if name in used]
+  for *_, last in in_reach:
     if last.place.is_flag and id(last) not in effective:
       yield (f'{last.place} has no effect: nothing that runs uses {last.name}.')
 
@@ -282,13 +309,12 @@ def _unknown_scopes(
   program: resolution.Program,
 ) -> dict[str, tuple[resolution.Use, str]]:
   """Returns the scopes without bindings, each with a use and the nearest."""
-  bound = {scope for scope, _, _ in program.bound}
   return {
     use.target.reference.scope: (
       use,
-      components.nearest_name(use.target.reference.scope, bound - {''}),
+      components.nearest_name(use.target.reference.scope, program.scopes),
     )
     for node in program.nodes.values()
     for use in node.uses
-    if use.target.reference.scope not in bound | {''}
+    if use.target.reference.scope not in program.scopes
   }

@@ -79,7 +79,7 @@ class Component:
   target: Callable[..., Any]
   closed: frozenset[str]
 
-  @functools.cached_property
+  @property
   def parameters(self) -> dict[str, Parameter]:
     """The true parameters, also those that hide behind `**kwargs`."""
     return parameters(self.target)
@@ -92,6 +92,7 @@ class Component:
     return _hints(self.target).get('return', EMPTY)
 
 
+@functools.cache
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
   """Returns the parameters of a function or class, in order.
 

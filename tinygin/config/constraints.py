@@ -114,6 +114,20 @@ class IsFileName:
     return "of letters, digits, '_', '-' and '.'"
 
 
+class Pattern:
+  """No braces stand in the value but those of a name that is filled in."""
+
+  def __init__(self, name: str):
+    self._field = f'{{{name}}}'
+
+  def accepts(self, value: str) -> bool:
+    """Whether nothing would be left in braces."""
+    return not {'{', '}'} & {*value.replace(self._field, '')}
+
+  def __str__(self) -> str:
+    return f'with no braces but {self._field}'
+
+
 @dataclasses.dataclass(frozen=True)
 class Length:
   """`low <= len(value) <= high`; no upper limit when `high` is None."""

@@ -14,6 +14,7 @@ from absl import app
 from absl import flags
 from absl import logging
 
+from tinygin.config import components
 from tinygin.config import errors
 from tinygin.config import loading
 from tinygin.config import reference
@@ -215,6 +216,9 @@ def _guarded(main: Main, argv: list[str]) -> int:
 def _parse(argv: list[str], arguments: str) -> list[str]:
   try:
     rest = flags.FLAGS(argv)
+  except flags.UnrecognizedFlagError as error:
+    near = components.nearest(error.flagname, flags.FLAGS, '--')
+    sys.exit(_refuse(f'Unknown flag --{error.flagname}.{near}'))
   except flags.Error as error:
     sys.exit(_refuse(str(error)))
   except SystemExit:  # --help and its kin, which absl ends with status 1.

@@ -59,21 +59,25 @@ def load(
   document = statements.read(gin_files, gin_bindings, short_flags, search_paths)
   _raise_if([*document.faults, *checking.circular_macros(document)])
   flags = [flag for flag, _ in short_flags]
-  unclear = list(checking.language_faults(document, flags))
+  found = [*checking.statement_faults(document)]
+  hiding = [
+    *checking.unknown_macros(document),
+    *checking.clashes(document, flags),
+  ]
   registry = components.Registry(document.imports)
-  _raise_if([*unclear, *registry.faults] if registry.faults else ())
-  unclear += checking.unknown_components(document, registry)
+  _raise_if([*hiding, *found, *registry.faults] if registry.faults else ())
+  hiding += checking.unknown_components(document, registry)
   start = registry.find(root)
   if start is None:
-    unclear.append(f'No import line brings {root}, which this program runs.')
-    _raise_if(unclear)
+    hiding.append(f'No import line brings {root}, which this program runs.')
+    _raise_if([*hiding, *found])
   program = resolution.Program(document, registry)
   program.follow('', start)
   others = [each for each in map(registry.find, other_roots) if each]
-  found = [*checking.faults(program)]
-  if not unclear:  # Else too much would seem to be out of reach.
-    found += checking.unused(program, start, others)
-  _raise_if([*unclear, *found])
+  found += checking.faults(program)
+  if not hiding:  # Else too much would seem to be out of reach.
+    found += checking.unused(document, program, start, others)
+  _raise_if([*hiding, *found])
   return Configuration(document, program, start)
 
 

@@ -121,6 +121,7 @@ class Program:
     bound: Every binding of every parameter of known components, by scope,
       selector and parameter, in order.
     misspelt: The bindings of parameters that known components do not have.
+    scopes: The scopes in which anything is bound, that of no name among them.
     macros: Every definition of every macro, in order.
   """
 
@@ -131,6 +132,7 @@ class Program:
     self.nodes: dict[Key, Node] = {}
     self.bound: dict[tuple[str, str, str], list[statements.Binding]] = {}
     self.misspelt: list[tuple[components.Component, statements.Binding]] = []
+    self.scopes = {'', *(each.scope for each in document.bindings)}
     self.macros = document.macros
     for binding in document.bindings:
       component = binding.component and registry.find(binding.component)
@@ -192,6 +194,22 @@ class Program:
       component = self._registry.find(value.component)
       return components.Target(value, component, value.scope or scope)
     return transform(value, lambda each: self.resolve(each, scope))
+
+  def unreached(self) -> Iterator[tuple[str, Argument, Any]]:
+    """Yields what no component in `nodes` gets: name, value, annotation.
+
+    Without what macros stand in, which may be set to fit another component.
+    """
+    got = {
+      id(argument.binding)
+      for node in self.nodes.values()
+      for argument in node.arguments.values()
+    }
+    for (scope, _, parameter), (*_, last) in self.bound.items():
+      if id(last) not in got and not [*macros(last.value)]:
+        component = self._registry.find(last.component)
+        argument = self._argument(scope, component, parameter)
+        yield last.name, argument, component.parameters[parameter].annotation
 
   def touched(self, roots: Iterable[components.Component]) -> set[Key]:
     """Returns what any binding, also an overridden one, leads to."""

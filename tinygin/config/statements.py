@@ -363,6 +363,9 @@ def _syntax_fault(error: Exception, text: str, place: Place) -> str:
   if included := re.fullmatch(r'include\s+([\w./-]+)', line):
     quoted = f"include '{included[1]}'"
     return f'{line} at {where}: a file name needs quotes: {quoted}'
+  if colon := re.fullmatch(r'([\w./]+) *: *([^\s#].*)', line):
+    name, value = colon.groups()
+    return f'{line} at {where}: a value needs an =: {name} = {value}'
   if unquoted := _UNQUOTED.match(line):
     hint = _value_hint(unquoted['name'], unquoted['value'], place)
     if hint:
@@ -400,7 +403,9 @@ def _reason_and_line(error: Exception, lines: list[str]) -> tuple[str, int]:
     if re.search('= *[\'"]', error.text or ''):
       reason = 'A string is not closed.'
     if reason.startswith(('malformed node', 'invalid syntax', 'unterminated')):
-      reason = 'This is no value.'
+      reason = (
+        'This is no value. Strings need quotes, references an @, macros a %.'
+      )
     number = min(error.lineno or last, last)
     return reason[:1].upper() + reason[1:].rstrip('.') + '.', number
   if isinstance(error, TypeError):

@@ -82,7 +82,7 @@ class Sweep:
   """
 
   name: str
-  directory: str
+  directory: Annotated[str, constraints.Pattern('time')]
   storage: str | None
   gin_files: Annotated[Sequence[str], constraints.Length(1)]
   gin_bindings: Sequence[str]

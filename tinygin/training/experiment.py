@@ -67,7 +67,7 @@ class Experiment:
     keep_checkpoints: how many of the newest stay, beside the best by top-1.
   """
 
-  run_dir: Annotated[str, _MAY_CHANGE]
+  run_dir: Annotated[str, constraints.Pattern('time'), _MAY_CHANGE]
   seed: Annotated[int, constraints.Between(0, 2**31 - 1)]
   dataset: source.BuildableDataset
   train_split: str
