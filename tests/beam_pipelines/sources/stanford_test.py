@@ -9,6 +9,7 @@ from absl.testing import parameterized
 from beam_pipelines import fingerprint
 from beam_pipelines.sources import download
 from beam_pipelines.sources import stanford
+from tests.beam_pipelines import memory_files
 from tests.beam_pipelines import sample_archives
 from tinygin.config import errors
 
@@ -190,6 +191,19 @@ class StanfordTest(parameterized.TestCase):
     self.assertNotEqual(
       stanford.Stanford(self._changed({'words.txt': None})).identity(),
       stanford.Stanford(self.good).identity(),
+    )
+
+  def test_archive_that_only_beam_can_read(self):
+    with open(self.good, 'rb') as file:
+      memory_files.MemoryFileSystem.files = {'memory://b/good.zip': file.read()}
+    source = stanford.Stanford('memory://b/good.zip')
+    local = stanford.Stanford(self.good)
+    self.assertEqual(source.identity(), local.identity())
+    found, expected = (each.index('unused') for each in (source, local))
+    self.assertEqual(found.class_names, expected.class_names)
+    self.assertEqual(
+      found.splits['test'][0].member,
+      expected.splits['test'][0].member._replace(archive='memory://b/good.zip'),
     )
 
   def test_official_archive_is_known_without_it(self):
