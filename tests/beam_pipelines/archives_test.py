@@ -218,12 +218,11 @@ class ArchivesTest(parameterized.TestCase):
       archives.members(self.path)
 
   def test_damaged_first_header_of_a_tar_archive_in_another(self):
-    inner = _tar({'x' * 101: b'1'})  # Two headers, for the long name.
-    damaged = inner[:1024] + b'?' * 512 + inner[1536:]
     with open(self.path, 'wb') as file:
-      file.write(_tar({'n01.tar': damaged}))
+      file.write(_tar({'n01.tar': b'?' + _tar({'a.JPEG': b'1'})[1:]}))
     with self.assertRaisesRegex(
-      errors.InputError, 'Every tar archive must be complete'
+      errors.InputError,
+      'Every tar archive must be complete. .* it is cut short after n01/. ',
     ):
       archives.members(self.path)
 
