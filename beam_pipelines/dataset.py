@@ -173,7 +173,11 @@ class Dataset:
       builder = tiny_imagenet.Builder(
         data_dir=data_dir,
         config=tiny_imagenet.TinyImagenetConfig(
-          **{field.name: getattr(self, field.name) for field in _built_with()}
+          **{
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != 'data_dir'
+          }
         ),
       )
     config = tfds.download.DownloadConfig(beam_options=pipeline_options)
@@ -181,13 +185,6 @@ class Dataset:
     quiet = logging.ERROR if pipeline_options is None else logging.INFO
     with _logging_above(quiet):
       builder.download_and_prepare(download_config=config, index=index)
-
-
-def _built_with() -> list[dataclasses.Field]:
-  """Returns the fields that TFDS's configuration of the builder has too."""
-  return [
-    field for field in dataclasses.fields(Dataset) if field.name != 'data_dir'
-  ]
 
 
 def _is_disk_full(error: BaseException | None) -> bool:
