@@ -96,10 +96,8 @@ class Dataset:
   def mismatches(self) -> list[str]:
     """Names the parameters in which the data set on disk differs from these."""
     metadata = fingerprint.read(self.directory)
-    if metadata is None:
-      return []
     found = fingerprint.differences(
-      metadata['parameters'], fingerprint.parameters(self)
+      metadata.get('parameters', {}), fingerprint.parameters(self)
     )
     if (rejected := metadata.get('rejected', 0)) > self.max_bad_images:
       found.append(
@@ -114,6 +112,8 @@ class Dataset:
     Raises:
       errors.InputError: it was built with other parameters.
     """
+    if not (epath.Path(self.directory) / 'dataset_info.json').exists():
+      return False
     if mismatches := self.mismatches():
       raise errors.InputError(
         f'{self.directory} must be built as configured. Received:\n  '
@@ -121,7 +121,7 @@ class Dataset:
         + '\nDelete that folder, or give this data set another dataset.name '
         'or dataset.data_dir.'
       )
-    return (epath.Path(self.directory) / 'dataset_info.json').exists()
+    return True
 
   def build(
     self, pipeline_options: 'beam_options.PipelineOptions | None' = None
