@@ -21,7 +21,6 @@ from tinygin.config import errors
 _LOCAL_HEADER = struct.Struct('<4s22xHH')
 _INFLATE = {zipfile.ZIP_STORED: False, zipfile.ZIP_DEFLATED: True}
 _TAR_BLOCK = 512
-_FAULTS_SHOWN = 20
 
 
 class File(NamedTuple):
@@ -253,10 +252,13 @@ def _archive_members(file: File) -> Iterator[Member]:
     archive.seek(0)
     try:
       entries = zipfile.ZipFile(archive).infolist()
-    except zipfile.BadZipFile as error:
-      raise errors.InputError(_describe_bad_archive(file, start)) from error
+    # The others: versions and names that make no sense.
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+      raise errors.InputError(
+        _describe_bad_archive(file, start, error)
+      ) from error
   for e in entries:
-    if not e.is_dir():
+    if not e.filename.endswith('/'):
       yield Member(
         e.filename,
         file.path,
@@ -300,7 +302,8 @@ def _walk_tar(
   last = max((e.offset_data + e.size for e in entries), default=begin)
   archive.seek(-(-last // _TAR_BLOCK) * _TAR_BLOCK)
   if archive.read(_TAR_BLOCK) != bytes(_TAR_BLOCK):
-    raise tarfile.ReadError(f'it is cut short after {prefix}{entries[-1].name}')
+    after = entries[-1].name if entries else ''
+    raise tarfile.ReadError(f'it is cut short after {prefix}{after}')
 
 
 def _check_names(path: str, names: list[str]) -> None:
@@ -311,19 +314,22 @@ def _check_names(path: str, names: list[str]) -> None:
   bad += [
     repr(name)
     for name in names
-    if name.startswith('/') or '..' in name.split('/') or '\\' in name
+    if not name
+    or name.startswith('/')
+    or '..' in name.split('/')
+    or '\\' in name
   ]
   if bad:
     raise errors.InputError(
       f'{path} must name each member once, by a relative path without "..". '
-      f'Received: {", ".join(bad[:_FAULTS_SHOWN])} ({len(bad):,} such names).'
+      f'Received: {", ".join(bad)}.'
     )
 
 
-def _describe_bad_archive(file: File, start: bytes) -> str:
+def _describe_bad_archive(file: File, start: bytes, error: Exception) -> str:
   start = start.lstrip()
   if start.startswith(b'PK\3\4'):
-    reason = 'a zip file cut short: its directory, at the end, is missing'
+    reason = f'a zip file cut short or damaged: {error}'
   elif start.startswith(b'<'):
     reason = f'a web page, not an archive: it begins with {start[:15]!r}'
   else:

@@ -96,10 +96,8 @@ class Dataset:
   def mismatches(self) -> list[str]:
     """Names the parameters in which the data set on disk differs from these."""
     metadata = fingerprint.read(self.directory)
-    if metadata is None:
-      return []
     found = fingerprint.differences(
-      metadata['parameters'], fingerprint.parameters(self)
+      metadata.get('parameters', {}), fingerprint.parameters(self)
     )
     if (rejected := metadata.get('rejected', 0)) > self.max_bad_images:
       found.append(
@@ -114,6 +112,8 @@ class Dataset:
     Raises:
       errors.InputError: it was built with other parameters.
     """
+    if not (epath.Path(self.directory) / 'dataset_info.json').exists():
+      return False
     if mismatches := self.mismatches():
       raise errors.InputError(
         f'{self.directory} must be built as configured. Received:\n  '
@@ -121,7 +121,7 @@ class Dataset:
         + '\nDelete that folder, or give this data set another dataset.name '
         'or dataset.data_dir.'
       )
-    return (epath.Path(self.directory) / 'dataset_info.json').exists()
+    return True
 
   def build(
     self, pipeline_options: 'beam_options.PipelineOptions | None' = None
@@ -173,7 +173,11 @@ class Dataset:
       builder = tiny_imagenet.Builder(
         data_dir=data_dir,
         config=tiny_imagenet.TinyImagenetConfig(
-          **{field.name: getattr(self, field.name) for field in _built_with()}
+          **{
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != 'data_dir'
+          }
         ),
       )
     config = tfds.download.DownloadConfig(beam_options=pipeline_options)
@@ -181,13 +185,6 @@ class Dataset:
     quiet = logging.ERROR if pipeline_options is None else logging.INFO
     with _logging_above(quiet):
       builder.download_and_prepare(download_config=config, index=index)
-
-
-def _built_with() -> list[dataclasses.Field]:
-  """Returns the fields that TFDS's configuration of the builder has too."""
-  return [
-    field for field in dataclasses.fields(Dataset) if field.name != 'data_dir'
-  ]
 
 
 def _is_disk_full(error: BaseException | None) -> bool:

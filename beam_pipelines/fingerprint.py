@@ -73,13 +73,12 @@ def values(component: object) -> dict[str, object]:
   return found
 
 
-def read(directory: str) -> dict[str, object] | None:
-  """Returns a built data set's metadata; None if there is no data set."""
+def read(directory: str) -> dict[str, object]:
+  """Returns a built data set's metadata; nothing where they are unreadable."""
   try:
-    text = (epath.Path(directory) / 'metadata.json').read_text()
-  except FileNotFoundError:
-    return None
-  return json.loads(text)
+    return json.loads((epath.Path(directory) / 'metadata.json').read_text())
+  except (FileNotFoundError, ValueError):
+    return {}
 
 
 def differences(

@@ -9,18 +9,19 @@ changes a bit of the result. The box filter is Pillow's, in whole numbers.
 Mitchell and Netravali, Reconstruction filters in computer graphics, 1988.
 """
 
+import contextlib
 import dataclasses
 import functools
 import io
 from collections.abc import Callable
 from typing import Annotated
 from typing import NamedTuple
-from typing import Protocol
 
 import gin
 import numpy as np
 from PIL import Image
 from PIL import ImageFilter
+from PIL import ImageOps
 from PIL import UnidentifiedImageError
 
 from tinygin.config import constraints
@@ -32,29 +33,10 @@ _BLOCK_ROWS = 4
 # OpenBLAS spreads products of more multiplications over threads, which only
 # stand in each other's way: there is a worker for each core.
 _ONE_THREAD = 250_000
-_EXIF_ORIENTATION = 0x0112
-_UPRIGHT = {
-  2: Image.Transpose.FLIP_LEFT_RIGHT,
-  3: Image.Transpose.ROTATE_180,
-  4: Image.Transpose.FLIP_TOP_BOTTOM,
-  5: Image.Transpose.TRANSPOSE,
-  6: Image.Transpose.ROTATE_270,
-  7: Image.Transpose.TRANSVERSE,
-  8: Image.Transpose.ROTATE_90,
-}
 
 
 class BadImageError(Exception):
   """An image is not what the data set holds; the text says why."""
-
-
-class Encoding(Protocol):
-  """Turns a small image into the bytes that the data set holds."""
-
-  format: str
-
-  def encode(self, image: Image.Image) -> bytes:
-    """Encodes an RGB image."""
 
 
 @gin.register('jpeg')
@@ -74,7 +56,7 @@ class Jpeg:
   format = 'jpeg'
 
   def encode(self, image: Image.Image) -> bytes:
-    """See `Encoding`."""
+    """Encodes an RGB image."""
     buffer = io.BytesIO()
     image.save(
       buffer, 'JPEG', quality=self.quality, subsampling=self.subsampling
@@ -97,7 +79,7 @@ class Png:
   format = 'png'
 
   def encode(self, image: Image.Image) -> bytes:
-    """See `Encoding`."""
+    """Encodes an RGB image."""
     buffer = io.BytesIO()
     image.save(buffer, 'PNG', compress_level=self.compression)
     return buffer.getvalue()
@@ -162,14 +144,11 @@ class Resize:
     Raises:
       BadImageError: the content is no image that can be resized.
     """
-    image, orientation = _decode(content, ['JPEG', 'PNG'])
-    return self.encode(image, orientation, size)
+    return self.encode(_decode(content, ['JPEG', 'PNG']), size)
 
-  def encode(self, image: Image.Image, orientation: int, size: int) -> bytes:
-    """Resizes an RGB image that lies as EXIF's `orientation` says."""
+  def encode(self, image: Image.Image, size: int) -> bytes:
+    """Resizes and encodes an RGB image."""
     image = resample(image, size, self.filter)
-    # Turned after resizing: the same as before, but less to do.
-    image = _upright(image, orientation)
     if self.unsharp_mask is not None:
       image = self.unsharp_mask.apply(image)
     return self.encoding.encode(image)
@@ -192,13 +171,12 @@ def conform(
   Raises:
     BadImageError: the content is no image that can be resized.
   """
-  image, orientation = _decode(content, FORMATS)
+  image = _decode(content, FORMATS)
   if image.size == (size, size):
-    return _upright(image, orientation)
+    return image
   if resize is None:
-    return _upright(resample(image, size, filter_name), orientation)
-  encoded = resize.encode(image, orientation, size)
-  return _decode(encoded, FORMATS)[0]
+    return resample(image, size, filter_name)
+  return _decode(resize.encode(image, size), FORMATS)
 
 
 def check(content: bytes, size: int) -> None:
@@ -250,8 +228,8 @@ def _load(image: Image.Image) -> None:
     raise BadImageError(f'it cannot be decoded: {error}') from error
 
 
-def _decode(content: bytes, formats: list[str]) -> tuple[Image.Image, int]:
-  """Returns an RGB image and how EXIF says that it lies."""
+def _decode(content: bytes, formats: list[str]) -> Image.Image:
+  """Returns an RGB image, upright and without metadata."""
   image = _open(content, formats)
   width, height = image.size
   if width * height > MAX_PIXELS:
@@ -261,26 +239,17 @@ def _decode(content: bytes, formats: list[str]) -> tuple[Image.Image, int]:
   if image.mode.startswith(('I', 'F')):
     raise BadImageError(f'more than 8 bits a channel, mode {image.mode}')
   _load(image)
-  orientation = _orientation(image)
+  # Pillow's parser of EXIF raises whatever comes.
+  with contextlib.suppress(Exception):
+    ImageOps.exif_transpose(image, in_place=True)
   if image.has_transparency_data:
     image = image.convert('RGBA')
     white = Image.new('RGBA', image.size, 'white')
     image = Image.alpha_composite(white, image)
-  return (image if image.mode == 'RGB' else image.convert('RGB')), orientation
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-  if orientation in _UPRIGHT:
-    return image.transpose(_UPRIGHT[orientation])
+  if image.mode != 'RGB':
+    image = image.convert('RGB')
+  image.info.clear()  # Else comments and profiles would be encoded again.
   return image
-
-
-def _orientation(image: Image.Image) -> int:
-  """Returns EXIF's orientation; 1, upright, where EXIF is missing or broken."""
-  try:
-    return image.getexif().get(_EXIF_ORIENTATION, 1)
-  except Exception:  # Pillow's parser of EXIF raises whatever comes.
-    return 1
 
 
 class _Block(NamedTuple):

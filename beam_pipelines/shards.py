@@ -29,8 +29,6 @@ from beam_pipelines import resize as resizing
 from beam_pipelines import tasks
 from tinygin.config import errors
 
-_FAULTS_SHOWN = 20
-
 
 @dataclasses.dataclass(frozen=True)
 class Report:
@@ -236,17 +234,15 @@ def rejected(
   """Returns what was rejected, sorted.
 
   Raises:
-    errors.InputError: with the bad images, if there are more than accepted.
+    errors.InputError: with all bad images, if there are more than accepted.
   """
   bad = [each for report in reports for each in report.rejected]
   bad.sort(key=lambda each: each['member'])
   if len(bad) > max_bad_images:
-    shown = [f'{each["member"]}: {each["reason"]}.' for each in bad]
-    if len(shown) > _FAULTS_SHOWN:
-      shown[_FAULTS_SHOWN:] = [f'and {len(bad) - _FAULTS_SHOWN:,} more.']
+    lines = [f'\n  {each["member"]}: {each["reason"]}.' for each in bad]
     raise errors.InputError(
       f'Every image must be whole and of the configured size, but for '
       f'dataset.max_bad_images = {max_bad_images}. Received {len(bad):,} that '
-      f'are not:\n  ' + '\n  '.join(shown)
+      f'are not:{"".join(lines)}'
     )
   return bad

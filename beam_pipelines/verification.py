@@ -79,7 +79,7 @@ def verify(directory: str) -> Result:
     directory: of the data set's version, as for `tfds.builder_from_directory`.
   """
   info = tfds.builder_from_directory(directory).info
-  metadata = fingerprint.read(directory) or {}
+  metadata = fingerprint.read(directory)
   result = Result(
     class_names=list(info.features['label'].names),
     wordnet_ids=list(metadata.get('wordnet_ids', ())),

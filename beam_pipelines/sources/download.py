@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import tqdm
 
+from beam_pipelines import archives
 from tinygin.config import errors
 
 _BLOCK = 1 << 20
@@ -65,7 +66,8 @@ def fetch(remote: RemoteFile, directory: str) -> str:
 
 def check(path: str, remote: RemoteFile, advice: str) -> None:
   """Raises `errors.InputError` unless the file is exactly `remote`."""
-  size, digest = os.path.getsize(path), sha256(path)
+  (file,) = archives.files(path)
+  size, digest = file.size, sha256(path)
   if (size, digest) != (remote.size, remote.sha256):
     raise errors.InputError(
       f'{remote.name} must be {remote.size:,} bytes with SHA-256 '
@@ -76,7 +78,7 @@ def check(path: str, remote: RemoteFile, advice: str) -> None:
 
 def sha256(path: str) -> str:
   """Returns the SHA-256 of a file's content in hexadecimal."""
-  with open(path, 'rb') as file:
+  with archives.open_file(path) as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 

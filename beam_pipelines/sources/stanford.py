@@ -27,7 +27,6 @@ from tinygin.config import paths
 _OFFICIAL_COUNTS = {'train': 100_000, 'validation': 10_000, 'test': 10_000}
 _OFFICIAL_CLASSES = 200
 _IMAGE_SIZE = 64
-_FAULTS_SHOWN = 20
 
 
 @gin.register('stanford')
@@ -109,8 +108,8 @@ def index_archive(path: str) -> examples.Index:
   """
   archive = _Archive(path)
   wordnet_ids = tuple(sorted(archive.lines('wnids.txt')))
-  if not wordnet_ids or len(set(wordnet_ids)) != len(wordnet_ids):
-    archive.faults.append('wnids.txt must list different ids, at least one.')
+  if len(set(wordnet_ids)) != len(wordnet_ids):
+    archive.faults.append('wnids.txt must list different ids.')
   labels = {wordnet_id: i for i, wordnet_id in enumerate(wordnet_ids)}
   splits = {
     'train': _index_train(archive, labels),
@@ -164,7 +163,10 @@ class _Archive:
     except (archives.CorruptMemberError, UnicodeDecodeError) as error:
       self.faults.append(f'{name}: {error}.')
       return []
-    return [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+      self.faults.append(f'{name} is empty.')
+    return lines
 
   def annotations(self, name: str, columns: int) -> dict[str, list[str]]:
     """Returns a tab-separated table's rows by their first column."""
@@ -183,10 +185,11 @@ class _Archive:
     self, folder: str, images: dict, table: str, rows: dict
   ) -> None:
     """Notes images that have no annotation, and the other way round."""
-    self.faults += [
-      f'{folder}/{file} has no line in {table}.'
-      for file in sorted(images.keys() - rows.keys())
-    ]
+    if rows:  # Else that is one fault, not one of each image.
+      self.faults += [
+        f'{folder}/{file} has no line in {table}.'
+        for file in sorted(images.keys() - rows.keys())
+      ]
     self.faults += [
       f'{folder}/{file} is missing, but has a line in {table}.'
       for file in sorted(rows.keys() - images.keys())
@@ -212,15 +215,11 @@ class _Archive:
 
   def raise_faults(self) -> None:
     """Raises `errors.InputError` with all faults, if there are any."""
-    if not self.faults:
-      return
-    shown = self.faults[:_FAULTS_SHOWN]
-    if len(self.faults) > len(shown):
-      shown.append(f'and {len(self.faults) - len(shown):,} more.')
-    raise errors.InputError(
-      f'{self.path} must be laid out as tiny-imagenet-200 is. '
-      f'{len(self.faults):,} faults:\n  ' + '\n  '.join(shown)
-    )
+    if self.faults:
+      raise errors.InputError(
+        f'{self.path} must be laid out as tiny-imagenet-200 is. '
+        f'{len(self.faults):,} faults:\n  ' + '\n  '.join(self.faults)
+      )
 
 
 def _index_train(

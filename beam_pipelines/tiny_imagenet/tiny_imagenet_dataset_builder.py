@@ -210,21 +210,31 @@ def _alone_in(directory: epath.Path) -> Iterator[None]:
   is half-built in the folder, once the lock is held, is abandoned. A bucket
   has no such locks: there, whoever starts a build sees to it that it is alone.
   """
-  directory.mkdir(parents=True, exist_ok=True)
   if archives.is_remote(os.fspath(directory)):
     yield
     return
-  handle = os.open(directory, os.O_RDONLY)
+  handle = _lock(directory)
   try:
-    try:
-      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      print(f'Waiting for another build in {directory}', file=sys.stderr)
-      fcntl.flock(handle, fcntl.LOCK_EX)
     for abandoned in directory.glob('incomplete.*'):
       abandoned.rmtree()
     yield
   finally:
     with contextlib.suppress(OSError):
       os.rmdir(directory)  # Only if nothing was built in it.
+    os.close(handle)
+
+
+def _lock(directory: epath.Path) -> int:
+  """Makes and locks a folder; returns the open file that holds the lock."""
+  while True:
+    directory.mkdir(parents=True, exist_ok=True)
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      print(f'Waiting for another build in {directory}', file=sys.stderr)
+      fcntl.flock(handle, fcntl.LOCK_EX)
+    # Another build that failed may have removed the folder meanwhile.
+    if os.fstat(handle).st_nlink:
+      return handle
     os.close(handle)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -398,6 +399,19 @@ class DatasetTest(tf.test.TestCase):
       f'dataset.data_dir.',
     ):
       other.is_built()
+
+  def test_what_was_built_of_is_lost(self):
+    small = _configure(self.data_dir, self.archive)
+    shutil.copytree(self.built.directory, small.directory)
+    metadata = pathlib.Path(small.directory, 'metadata.json')
+    for damage in (lambda: metadata.write_text('{'), metadata.unlink):
+      damage()
+      with self.assertRaisesRegex(
+        errors.InputError,
+        r'must be built as configured. Received:\n(.*\n)*  dataset.classes: '
+        r'built with None, configured as 12\n(.*\n)*Delete that folder, or ',
+      ):
+        small.is_built()
 
   def test_parameter_of_a_build_that_was_waited_for(self):
     first = _configure(self.data_dir, self.archive)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL import ImageCms
 
 from beam_pipelines import resize
 
@@ -201,6 +202,21 @@ class ResizeTest(parameterized.TestCase):
     content = _encode(image, 'JPEG', exif=b'Exif\0\0II*\0\xff\xff\xff\xff')
     self.assertEqual(
       EXACT.apply(content, 64), EXACT.apply(_encode(image, 'JPEG'), 64)
+    )
+
+  @parameterized.product(
+    filter_name=['box', 'mitchell'],
+    encoding=[resize.Jpeg(98, '4:4:4'), resize.Png(1)],
+  )
+  def test_metadata_is_dropped(self, filter_name, encoding):
+    image = _random_image(70, 70)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB'))
+    described = _encode(
+      image, 'JPEG', comment=b'a cat', icc_profile=profile.tobytes()
+    )
+    found = resize.Resize(filter_name, None, encoding)
+    self.assertEqual(
+      found.apply(described, 64), found.apply(_encode(image, 'JPEG'), 64)
     )
 
   def test_encodings(self):

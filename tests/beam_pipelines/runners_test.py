@@ -174,9 +174,7 @@ class RunnersTest(parameterized.TestCase):
   def test_two_builds_at_once(self):
     data_dir = self.create_tempdir().full_path
     folder = os.path.join(data_dir, 'tiny_imagenet/small')
-    os.makedirs(folder)
-    lock = os.open(folder, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = self._lock(folder)
     builds = [self._start(data_dir) for _ in range(2)]
     for build in builds:
       self.assertEqual(
@@ -192,6 +190,23 @@ class RunnersTest(parameterized.TestCase):
       self.assertEqual(build.returncode, 0, error)
     self.assertEqual(_digests(data_dir), _digests(self.local))
     self.assertEqual(os.listdir(folder), ['1.0.0'])
+
+  def test_waits_again_where_a_failed_build_removed_the_folder(self):
+    data_dir = self.create_tempdir().full_path
+    folder = os.path.join(data_dir, 'tiny_imagenet/small')
+    waiting = f'Waiting for another build in {folder}\n'
+    failed = self._lock(folder)
+    build = self._start(data_dir)
+    self.assertEqual(build.stderr.readline(), f'Building {folder}/1.0.0\n')
+    self.assertEqual(build.stderr.readline(), waiting)
+    os.rmdir(folder)
+    third = self._lock(folder)
+    os.close(failed)
+    self.assertEqual(build.stderr.readline(), waiting)
+    os.close(third)
+    _, error = build.communicate()
+    self.assertEqual(build.returncode, 0, error)
+    self.assertEqual(_digests(data_dir), _digests(self.local))
 
   def test_stopped_build_goes_on(self):
     data_dir = pathlib.Path(self.create_tempdir().full_path)
@@ -295,6 +310,12 @@ class RunnersTest(parameterized.TestCase):
       sorted(each.unique_name for each in again.components.transforms.values()),
       sorted(each.unique_name for each in proto.components.transforms.values()),
     )
+
+  def _lock(self, folder):
+    os.makedirs(folder)
+    lock = os.open(folder, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
   def _wait_for_server(self, process, port):
     """Waits until the process, which must live, answers at a port."""

@@ -189,6 +189,13 @@ class VerifyDatasetTest(parameterized.TestCase):
       fault, 'metadata.json: the fingerprint must be that of the parameters, '
     )
 
+  def test_unreadable_metadata(self):
+    (self.copy / 'metadata.json').write_text('{')
+    self.assertRegex(
+      self._faults()[0],
+      '^metadata.json: the fingerprint must be .* Received: none.$',
+    )
+
   def test_rejected_images_are_counted(self):
     self._edit_metadata(lambda each: each.update({'rejected': 2}))
     self.assertEqual(

@@ -9,6 +9,7 @@ from absl.testing import parameterized
 from beam_pipelines import fingerprint
 from beam_pipelines.sources import download
 from beam_pipelines.sources import stanford
+from tests.beam_pipelines import memory_files
 from tests.beam_pipelines import sample_archives
 from tinygin.config import errors
 
@@ -74,6 +75,7 @@ class StanfordTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ({BOXES: None}, f'{BOXES} is missing.'),
+    ({BOXES: b''}, f'{BOXES} is empty.'),
     (
       {f'train/{ID}/images/{ID}_1.JPEG': None},
       f'train/{ID}/images/{ID}_1.JPEG is missing, but has a line in {BOXES}.',
@@ -100,7 +102,7 @@ class StanfordTest(parameterized.TestCase):
     ({'words.txt': b'n99000000\tdisc\n'}, f'words.txt has no line for {ID}.'),
     (
       {'wnids.txt': b'n99000000\nn99000000\n'},
-      'wnids.txt must list different ids, at least one.',
+      'wnids.txt must list different ids.',
     ),
     (
       {'words.txt': b'\xff\xfe'},
@@ -118,14 +120,31 @@ class StanfordTest(parameterized.TestCase):
     )
     self.assertIn(fault, faults)
 
-  def test_all_faults_are_counted_and_the_first_are_shown(self):
-    path = self._changed({'val/val_annotations.txt': b''})
+  def test_all_faults_are_listed(self):
+    path = self._changed(
+      {'val/val_annotations.txt': b'val_0.JPEG\tn99000000\t0\t0\t1\t1\n'}
+    )
     with self.assertRaises(errors.InputError) as raised:
       stanford.index_archive(path)
-    lines = str(raised.exception).split('\n  ')
-    self.assertEndsWith(lines[0], '24 faults:')
-    self.assertLen(lines, 1 + 20 + 1)
-    self.assertEqual(lines[-1], 'and 4 more.')
+    first, *lines = str(raised.exception).split('\n  ')
+    self.assertEndsWith(first, '23 faults:')
+    self.assertCountEqual(
+      lines,
+      [
+        f'val/images/val_{i}.JPEG has no line in val/val_annotations.txt.'
+        for i in range(1, 24)
+      ],
+    )
+
+  @parameterized.parameters((None, 'missing'), (b'', 'empty'))
+  def test_table_that_is_not_there_is_one_fault(self, content, reason):
+    path = self._changed({'val/val_annotations.txt': content})
+    with self.assertRaises(errors.InputError) as raised:
+      stanford.index_archive(path)
+    self.assertEndsWith(
+      str(raised.exception),
+      f' 1 faults:\n  val/val_annotations.txt is {reason}.',
+    )
 
   def test_archive_of_something_else(self):
     path = self._changed({'wnids.txt': None})
@@ -190,6 +209,19 @@ class StanfordTest(parameterized.TestCase):
     self.assertNotEqual(
       stanford.Stanford(self._changed({'words.txt': None})).identity(),
       stanford.Stanford(self.good).identity(),
+    )
+
+  def test_archive_that_only_beam_can_read(self):
+    with open(self.good, 'rb') as file:
+      memory_files.MemoryFileSystem.files = {'memory://b/good.zip': file.read()}
+    source = stanford.Stanford('memory://b/good.zip')
+    local = stanford.Stanford(self.good)
+    self.assertEqual(source.identity(), local.identity())
+    found, expected = (each.index('unused') for each in (source, local))
+    self.assertEqual(found.class_names, expected.class_names)
+    self.assertEqual(
+      found.splits['test'][0].member,
+      expected.splits['test'][0].member._replace(archive='memory://b/good.zip'),
     )
 
   def test_official_archive_is_known_without_it(self):
