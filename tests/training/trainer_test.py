@@ -404,7 +404,7 @@ class TrainerTest(parameterized.TestCase):
     )
     with mock.patch.object(
       evaluation.steps,
-      'evaluation_loop',
+      'evaluation_step',
       lambda *_: mock.Mock(side_effect=exhausted),
     ):
       with self.assertRaises(errors.RunError) as caught:
