@@ -65,8 +65,8 @@ class InitializationTest(absltest.TestCase):
     os.truncate(data, 10)
     with self.assertRaisesRegex(
       errors.InputError,
-      f'The best checkpoint in {self.run}/checkpoints must be whole. '
-      'Received: a damaged one ',
+      f'{self.run}/checkpoints/step-00000001 must be a whole checkpoint. '
+      r'Received: a damaged one \(',
     ):
       initialization.initialize(self.model, str(self.run), include_head=True)
     for path, value in _values(self.model).items():
