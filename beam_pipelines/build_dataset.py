@@ -1,6 +1,6 @@
 """Builds the TFDS data set that gin files declare.
 
-./bazelw run //beam_pipelines:build_dataset -- --gin_file=gin/data/mini.gin
+./bazelw run //beam_pipelines:build_dataset -- --gin_file=gin/data/stanford.gin
 
 `--runner` and all other flags of Beam's are passed to Beam.
 """
