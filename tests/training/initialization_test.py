@@ -65,12 +65,22 @@ class InitializationTest(absltest.TestCase):
     os.truncate(data, 10)
     with self.assertRaisesRegex(
       errors.InputError,
-      f'The best checkpoint in {self.run}/checkpoints must be whole. '
+      f'{self.run}/checkpoints/step-00000001 must be a whole checkpoint. '
       'Received: a damaged one ',
     ):
       initialization.initialize(self.model, str(self.run), include_head=True)
     for path, value in _values(self.model).items():
       np.testing.assert_array_equal(value, before[path])
+
+  def test_says_that_a_folder_holds_no_run(self):
+    folder = self.create_tempdir().full_path
+    with self.assertRaises(errors.InputError) as caught:
+      initialization.initialize(self.model, folder, include_head=True)
+    self.assertEqual(
+      str(caught.exception),
+      f'{folder} must be the directory of a run that has saved a checkpoint. '
+      'Received: one with none in checkpoints/.',
+    )
 
 
 if __name__ == '__main__':

@@ -146,8 +146,14 @@ class Checkpoints:
       InputError: the newest, which knows the best, is damaged.
     """
     present = steps(self._directory)
-    step, received = present[-1] if present else None, name
-    if step is not None and name == 'best':
+    if not present:
+      raise MissingError(
+        f'{self._directory.parent} must be the directory of a run that has '
+        'saved a checkpoint. Received: one with none in '
+        f'{self._directory.name}/.'
+      )
+    step, received = present[-1], name
+    if name == 'best':
       step = self._best_step(step)
       received = 'best, and none is evaluated yet'
     elif name != 'latest':

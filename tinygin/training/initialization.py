@@ -5,7 +5,6 @@ import os
 import keras
 import numpy as np
 
-from tinygin.config import errors
 from tinygin.config import paths
 from tinygin.models import pretrained
 from tinygin.training import checkpoints
@@ -32,13 +31,5 @@ def initialize(model: keras.Model, source: str, include_head: bool) -> None:
 
 def _read_run(directory: str) -> dict[str, np.ndarray]:
   folder = os.path.join(directory, run_directory.CHECKPOINTS)
-  try:
-    step = checkpoints.Checkpoints(folder, {}).find('best')
-    return checkpoints.read(folder, step, 'model')
-  except errors.InputError:
-    raise
-  except Exception as error:  # TensorFlow raises what it likes.
-    raise errors.InputError(
-      f'The best checkpoint in {folder} must be whole. Received: a damaged one '
-      f'({error}).'
-    ) from error
+  step = checkpoints.Checkpoints(folder, {}).find('best')
+  return checkpoints.read(folder, step, 'model')
