@@ -118,6 +118,20 @@ class TrainerTest(parameterized.TestCase):
       json.loads((directory / 'result.json').read_text()), result
     )
 
+  def test_a_run_may_be_as_long_as_a_duration(self):
+    directory = self._directory()
+    result = self._train(ONE, directory, epochs='7 steps')
+    self.assertEqual(result['step'], 7)
+    self.assertEqual([line['step'] for line in _lines(directory)], [5, 7, 7])
+    with self.assertRaises(ValueError) as caught:
+      small_experiment.make(ONE, epochs='0 steps')
+    self.assertStartsWith(
+      str(caught.exception),
+      'epochs must be a positive number or a string of a number above 0 and a '
+      "unit, such as '100 steps', '2.5 epochs' or '50000 images'. Received: "
+      "epochs='0 steps'.",
+    )
+
   def test_replicas_change_nothing_but_rounding(self):
     lines = []
     for strategy in (ONE, TWO):
@@ -520,13 +534,15 @@ class TrainerTest(parameterized.TestCase):
     directory = self._directory()
     self._train(ONE, directory)
     self.steps.clear()
-    with self.assertRaises(errors.InputError) as caught:
-      self._train(ONE, directory, epochs=1)
-    self.assertEqual(
-      str(caught.exception),
-      'train.epochs must reach step 23, up to which this run has come already '
-      '(2.044 epochs). Received: 1, which ends at step 12.',
-    )
+    for length, end in ((1, 12), ('22 steps', 22), ('160 images', 20)):
+      with self.assertRaises(errors.InputError) as caught:
+        self._train(ONE, directory, epochs=length)
+      self.assertEqual(
+        str(caught.exception),
+        'train.epochs must reach step 23, up to which this run has come '
+        f'already (2.044 epochs). Received: {length!r}, which ends at step '
+        f'{end}.',
+      )
     self.assertEmpty(self.steps)
 
   def test_a_loss_must_not_sum_over_the_batch(self):

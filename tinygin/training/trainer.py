@@ -445,5 +445,5 @@ def _check_length(timeline: durations.Timeline, step: int) -> None:
     raise errors.InputError(
       f'train.epochs must reach step {step:,}, up to which this run has come '
       f'already ({timeline.epoch(step):.4g} epochs). Received: '
-      f'{timeline.epochs:.4g}, which ends at step {timeline.total_steps:,}.'
+      f'{timeline.length!r}, which ends at step {timeline.total_steps:,}.'
     )
