@@ -22,6 +22,7 @@ from tinygin.training import checkpoints
 from tinygin.training import evaluation
 from tinygin.training import learner
 from tinygin.training import plateaus
+from tinygin.training import profiling
 from tinygin.training import schedules
 from tinygin.training import steps
 from tinygin.training import strategies
@@ -391,6 +392,11 @@ class TrainerTest(parameterized.TestCase):
     self._train(ONE, directory, epochs=1, profile_steps=(5, 7))
     (profile,) = directory.glob('plugins/profile/*/*.xplane.pb')
     self.assertTrue(b'small_1/conv2d_1' in profile.read_bytes())
+
+  def test_steps_amid_a_profile_are_apart_in_a_run_that_goes_on_there(self):
+    resumed = profiling.Profile((5, 9), self._directory())
+    calls = {step: resumed.distances(step) for step in (4, 5, 6, 8, 9)}
+    self.assertEqual(calls, {4: [1, 5], 5: [1, 4], 6: [1, 3], 8: [1, 1], 9: []})
 
   def test_a_finished_run_started_again_says_the_same(self):
     directory = self._directory()

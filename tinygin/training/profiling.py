@@ -47,10 +47,12 @@ class Profile:
   def distances(self, step: int) -> list[int]:
     """Returns the numbers of steps until something is due.
 
-    That is the start and the end of profiling, and between them each step.
+    That is the start and the end of profiling, and between them each step,
+    whether profiled or not: sums over steps must be rounded alike in a run that
+    goes on from there.
     """
     ahead = [each - step for each in self._steps if each > step]
-    return [1, *ahead] if self._running else ahead
+    return [1, *ahead] if len(ahead) == 1 else ahead
 
   def marked(self, step: int) -> tf.profiler.experimental.Trace:
     """Tells the profiler that the body is a training step."""
