@@ -387,9 +387,10 @@ class TrainerTest(parameterized.TestCase):
     )
     self.assertGreater(min(line['gradient_norm'] for line in train), 0)
 
-  def test_profiles_the_steps_asked_for(self):
+  @parameterized.parameters((5, 7), (10, 12))  # A run of 12 steps.
+  def test_profiles_the_steps_asked_for(self, first, end):
     directory = self._directory()
-    self._train(ONE, directory, epochs=1, profile_steps=(5, 7))
+    self._train(ONE, directory, epochs=1, profile_steps=(first, end))
     (profile,) = directory.glob('plugins/profile/*/*.xplane.pb')
     self.assertTrue(b'small_1/conv2d_1' in profile.read_bytes())
 

@@ -218,7 +218,7 @@ class _Run:
       signals.collected(signal.SIGINT, signal.SIGTERM) as received,
     ):
       while not self._ended():
-        profile.pass_by(state.step)
+        profile.start(state.step)
         count = min(
           *profile.distances(state.step),
           experiment.steps_per_loop,
@@ -230,6 +230,7 @@ class _Run:
         with steps.memory_for(_batch(experiment)), marked:
           outcome = train_steps(iterator, tf.constant(count))
         self._count(count, *(each.numpy() for each in outcome))
+        profile.stop(state.step)
         self._show(passing=True)
         last = state.step == self._timeline.total_steps
         if last or state.step % log_every == 0:
