@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -194,10 +195,9 @@ class Checkpoints:
     """Restores the checkpoint of a step and returns its state."""
     folder = _folder(self._directory, step)
     _check_place(folder)
-    prefix = str(folder / _VARIABLES)
     state = json.loads((folder / _STATE).read_text())
-    self._check_variables(prefix)
-    reader = tf.train.load_checkpoint(prefix)
+    reader = tf.train.load_checkpoint(str(folder / _VARIABLES))
+    self._check_variables(folder, reader.get_variable_to_shape_map())
     # All are read before the first is assigned: what is damaged, or removed
     # meanwhile, leaves the variables as they are.
     values = [
@@ -225,13 +225,14 @@ class Checkpoints:
     _folder(self._directory, step).rename(removed)
     shutil.rmtree(removed)
 
-  def _check_variables(self, prefix: str) -> None:
+  def _check_variables(
+    self, folder: pathlib.Path, shapes: Mapping[str, Sequence[int]]
+  ) -> None:
     expected = {
       _key(group, path): variable.shape
       for group, members in self._groups.items()
       for path, variable in members.items()
     }
-    shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
     present = {
       key: shape
       for key, shape in shapes.items()
@@ -246,8 +247,8 @@ class Checkpoints:
     ]
     if faults:
       raise errors.InputError(
-        f'{os.path.dirname(prefix)} must fit the network and optimizer of the '
-        f'config. Received: {"; ".join(sorted(faults))}.'
+        f'{folder} must fit the network and optimizer of the config. Received: '
+        f'{"; ".join(sorted(faults))}.'
       )
 
 
