@@ -339,4 +339,4 @@ def _key(group: str, path: str) -> str:
 
 def _unescape(key: str) -> str:
   name = key.removesuffix('/.ATTRIBUTES/VARIABLE_VALUE')
-  return name.replace('.S', '/').replace('..', '.')
+  return re.sub(r'\.[.S]', lambda pair: '.' if pair[0] == '..' else '/', name)
