@@ -1,6 +1,6 @@
 """Builds the TFDS data set that gin files declare.
 
-bazel run //beam_pipelines:build_dataset -- --gin_file=gin/data/quickstart.gin
+./bazelw run //beam_pipelines:build_dataset -- --gin_file=gin/data/mini.gin
 
 `--runner` and all other flags of Beam's are passed to Beam.
 """

@@ -1,6 +1,6 @@
 """Re-reads a built data set and proves that it is what it says it is.
 
-bazel run //beam_pipelines:verify_dataset -- --data_dir=data
+./bazelw run //beam_pipelines:verify_dataset -- --data_dir=data
 
 Beside each data set it writes `contact_sheet.png`, a row of images for each
 class, and `classes.tsv`. Exit status: 0, all is well; 1, something is wrong.

@@ -162,10 +162,10 @@ def _time_records(folder: str) -> None:
   for _ in range(_ROUNDS.value):
     for name, command in commands.items():
       elapsed, output, peak = _run(command)
-      printed = [float(each) for each in output.split()]
+      last = output.splitlines()[-1].split()
       if name == 'build':
-        seconds['pipeline'].append(printed[0])
-      seconds[name].append(elapsed if name == 'command' else printed[-1])
+        seconds['pipeline'].append(float(last[0]))
+      seconds[name].append(elapsed if name == 'command' else float(last[-1]))
       memory[name] = max(memory[name], peak)
       shutil.rmtree(f'{folder}/out')
   medians = {name: statistics.median(each) for name, each in seconds.items()}

@@ -1,6 +1,6 @@
 """Writes docs/reference.md from the code.
 
-bazel run //docs:write_reference
+./bazelw run //docs:write_reference
 """
 
 import os

@@ -174,13 +174,14 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
     self.assertEqual(list(right.get_lines()[1].get_ydata()), [1.0, 2.0, 3.0])
 
   def test_what_tells_runs_apart_is_not_cut(self):
-    for run, value in (('a', 1), ('b', 2), ('c', 2)):
+    for seed, (run, value) in enumerate((('a', 1), ('b', 2), ('c', 2))):
       lines = [f't.parameter_{each} = {value}.{each}\n' for each in range(30)]
+      lines.append(f'train.seed = {seed}\n')
       self.run_directory(run, ''.join(lines))
       curve = json.dumps({'step': 1, 'split': 'train', 'loss': 1.0})
       self.write(f'{run}/metrics.jsonl', f'{curve}\n')
     printed = self.compare('a', 'b', 'c', picture='curves.png')
-    means = printed.partition('mean over seeds')[2]
+    means = printed.partition('mean over seeds')[2].partition('\nCurves')[0]
     self.assertIn('t.parameter_29 = 2.29', means)
     self.assertLess(max(map(len, means.splitlines())), 120)
     with Image.open(f'{self.folder}/curves.png') as picture:
@@ -212,6 +213,13 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
       self.compare(*runs), 'The configurations are equal.\n'
     )
 
+  def test_a_repeated_run_is_no_other_seed(self):
+    result = {'validation': {'top1': 0.5, 'top5': 0.75, 'loss': 1.0}}
+    for name, seed in (('a', 0), ('again', 0), ('b', 1)):
+      self.run_directory(name, f'train.seed = {seed}\n', result)
+    self.assertNotIn('mean over seeds', self.compare('a', 'again'))
+    self.assertIn('(n = 2)', self.compare('a', 'again', 'b'))
+
   def test_wrong_input(self):
     a = self.run_directory('a', 't.x = 1\n')
     b = self.run_directory('b', 't.x = 1\n', '{')
@@ -232,9 +240,10 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
       ),
       (
         (a, 'c'),
-        r'.*/c must be the directory of a run. Received: one in which '
-        r'config.gin cannot be read \(No such file or directory\).',
+        r'.*/c must be the directory of a run. Received: one without '
+        r'config.gin\.',
       ),
+      ((a, f'{a}/'), r'compare takes each run once\. Received: .*/a twice\.'),
     ):
       with self.assertRaisesRegex(config_case.InputError, f'^{message}$'):
         self.compare(*runs)

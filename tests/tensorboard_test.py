@@ -34,6 +34,16 @@ class TensorBoardTest(absltest.TestCase):
       finally:
         process.terminate()
 
+  def test_asks_for_a_folder(self):
+    with _started(self.create_tempdir().full_path) as process:
+      _, written = process.communicate()
+    self.assertEqual(process.returncode, 2)
+    self.assertEqual(
+      written,
+      "--logdir must be given: A run's directory, or a folder of runs. "
+      '--help lists the flags.\n',
+    )
+
   def test_refuses_a_folder_that_is_not_there(self):
     folder = self.create_tempdir().full_path
     with _started(folder, '--logdir=runs') as process:

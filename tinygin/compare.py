@@ -1,6 +1,6 @@
 """Compares runs: what they were configured with, what ran, what came out.
 
-bazel run //tinygin:compare -- --picture=curves.png runs/a runs/b
+./bazelw run //tinygin:compare -- --picture=curves.png runs/a runs/b
 """
 
 import hashlib
@@ -62,6 +62,12 @@ def main(argv: list[str]) -> None:
       f'Received: {" ".join(runs) or "none"}.'
     )
   directories = [pathlib.Path(paths.find(run)) for run in runs]
+  for directory in directories:
+    run_directory.check_is_run(directory)
+    if directories.count(directory) > 1:
+      raise errors.InputError(
+        f'compare takes each run once. Received: {directory} twice.'
+      )
   names = [directory.name for directory in directories]
   if len(set(names)) == len(names):
     runs = names
@@ -82,7 +88,7 @@ def main(argv: list[str]) -> None:
     print(_table('provenance', runs, rows), end='\n\n')
   print(_results(results, runs))
   groups = _groups(configurations, runs)
-  if len(groups) < len(runs):
+  if any(len(members) > 1 for members in groups.values()):
     print()
     print(_means(groups, results))
   if _PICTURE.value:
@@ -150,7 +156,7 @@ def _lookup(record: dict[str, Any], path: str) -> Any:
 
 
 def _groups(configurations: list[str], runs: list[str]) -> dict[str, list[int]]:
-  """Returns the runs that differ in their seed only, by what tells them apart.
+  """Returns runs that differ in their seed only, by what tells them apart.
 
   Of parameters that change together, as by a macro, the first is named.
   """
@@ -159,17 +165,19 @@ def _groups(configurations: list[str], runs: list[str]) -> dict[str, list[int]]:
     for row in reversed(differences.differences(*configurations))
     if row.name not in _REPEATED
   }
-  groups: dict[tuple[str, ...], list[int]] = {}
-  for index in range(len(runs)):
+  groups: dict[tuple[str, ...], dict[str, int]] = {}
+  for index, configuration in enumerate(configurations):
     key = tuple(values[index] for values in distinct)
-    groups.setdefault(key, []).append(index)
+    # A run that was repeated with its seed says nothing of other seeds.
+    seed = differences.values(configuration).get('train.seed', '')
+    groups.setdefault(key, {}).setdefault(seed, index)
   names = [*distinct.values()]
   return {
     ', '.join(
       f'{name} = {value}'
       for name, value in reversed([*zip(names, key, strict=True)])
     )
-    or runs[members[0]]: members
+    or runs[min(members.values())]: [*members.values()]
     for key, members in groups.items()
   }
 

@@ -1,13 +1,13 @@
 """Evaluates checkpoints of a run on every example of a split, once each.
 
-  bazel run //tinygin:evaluate -- --run_dir=runs/NAME --checkpoint=best
+  ./bazelw run //tinygin:evaluate -- --run_dir=runs/NAME --checkpoint=best
 
 Metrics of the whole and of each class and the confusion matrix, as JSON and as
 a picture, go into the run's `evaluations/`; where the run averages its weights,
 those of the average stand beside. A run that is training can be followed from
 another process, each new checkpoint being evaluated as it comes:
 
-  bazel run //tinygin:evaluate -- --run_dir=runs/NAME --follow
+  ./bazelw run //tinygin:evaluate -- --run_dir=runs/NAME --follow
 """
 
 import json

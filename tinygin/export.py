@@ -1,6 +1,6 @@
 """Writes a trained network for use elsewhere.
 
-  bazel run //tinygin:export -- --run_dir=runs/NAME --output=classifier
+  ./bazelw run //tinygin:export -- --run_dir=runs/NAME --output=classifier
 
 The ending of the output decides: `.keras` is the network alone, `.onnx` the
 network with its preprocessing; anything else is the folder of a SavedModel,

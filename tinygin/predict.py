@@ -1,6 +1,6 @@
 """Says what a trained network sees in images.
 
-  bazel run //tinygin:predict -- --run_dir=runs/NAME IMAGE…
+  ./bazelw run //tinygin:predict -- --run_dir=runs/NAME IMAGE…
 
 Images are files of any usual kind and size, or folders of such.
 """

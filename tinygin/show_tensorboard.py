@@ -1,6 +1,6 @@
 """Shows runs in TensorBoard, on http://localhost:6006.
 
-bazel run //tinygin:tensorboard -- --logdir=runs
+./bazelw run //tinygin:tensorboard -- --logdir=runs
 """
 
 import os

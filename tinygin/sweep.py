@@ -1,6 +1,6 @@
 """Trains the base experiment of a sweep with many values of its parameters.
 
-  bazel run //tinygin:sweep -- --gin_file=gin/sweeps/quickstart.gin
+  ./bazelw run //tinygin:sweep -- --gin_file=gin/sweeps/quickstart.gin
 
 The same command goes on with a sweep that was stopped.
 """

@@ -1,10 +1,10 @@
 """Trains what gin files declare.
 
-  bazel run //tinygin:train -- --gin_file=gin/quickstart.gin
+  ./bazelw run //tinygin:train -- --gin_file=gin/quickstart.gin
 
 A run that was stopped goes on where its last checkpoint left it:
 
-  bazel run //tinygin:train -- --resume=runs/NAME
+  ./bazelw run //tinygin:train -- --resume=runs/NAME
 """
 
 import contextlib

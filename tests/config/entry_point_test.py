@@ -79,6 +79,14 @@ class EntryPointTest(config_case.ConfigCase):
     self.assertEqual(outcome, (2, '', message))
     self.assertEqual(self.run_program('--epochs=3'), outcome)
 
+  def test_neither_true_nor_false(self):
+    outcome = self.run_program('--logtostderr=maybe')
+    message = (
+      'flag --logtostderr=maybe: Non-boolean argument to boolean flag. --help '
+      'lists the flags.\n'
+    )
+    self.assertEqual(outcome, (2, '', message))
+
   def test_missing_file(self):
     outcome = self.run_program('--gin_file=y.gin')
     message = (

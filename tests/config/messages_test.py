@@ -265,39 +265,51 @@ class ImportTest(config_case.ConfigCase):
 
   def test_unknown_module(self):
     self.assert_faults(
-      'import my_lab.heads',
-      'Unknown module my_lab.heads at x.gin:1. '
+      f'{COMPLETE}import my_lab.heads',
+      'Unknown module my_lab.heads at x.gin:12. '
       f'Looked in {self.folder} and the Python path.',
+    )
+
+  def test_unknown_module_beside_other_faults(self):
+    self.assert_faults(
+      f'{COMPLETE}import my_lab\n'
+      'train.extra = [@my_lab.Head(), @Head(), @keras.Head()]\n'
+      'train.label = 1\nRATE = 1\n',
+      'Unknown module my_lab at x.gin:12. '
+      f'Looked in {self.folder} and the Python path.',
+      'Macro RATE at x.gin:15 is used nowhere.',
+      'train.label must be a string or None. Received: train.label=1 at '
+      'x.gin:14.',
     )
 
   def test_error_in_a_module(self):
     self.write('wrong_lab.py', 'import os\n\nLIMIT = 1 / 0\n')
     self.assert_faults(
-      'import wrong_lab',
-      'The import of wrong_lab at x.gin:1 failed: ZeroDivisionError: division '
+      f'{COMPLETE}import wrong_lab',
+      'The import of wrong_lab at x.gin:12 failed: ZeroDivisionError: division '
       'by zero at wrong_lab.py:3.',
     )
 
   def test_syntax_error_in_a_module(self):
     self.write('broken_lab.py', 'import os\ndef f(:\n')
     self.assert_faults(
-      'import broken_lab',
-      'The import of broken_lab at x.gin:1 failed: SyntaxError: invalid syntax '
-      'at broken_lab.py:2.',
+      f'{COMPLETE}import broken_lab',
+      'The import of broken_lab at x.gin:12 failed: SyntaxError: invalid '
+      'syntax at broken_lab.py:2.',
     )
 
   def test_missing_dependency_of_a_module(self):
     self.write('poor_lab.py', 'import no_such_dependency\n')
     self.assert_faults(
-      'import poor_lab',
-      'The import of poor_lab at x.gin:1 failed: ModuleNotFoundError: No '
+      f'{COMPLETE}import poor_lab',
+      'The import of poor_lab at x.gin:12 failed: ModuleNotFoundError: No '
       "module named 'no_such_dependency' at poor_lab.py:1.",
     )
 
   def test_one_name_for_two_modules(self):
     self.assert_faults(
-      'import os.path as p\nimport json as p',
-      'p stands for os.path at x.gin:1 and for json at x.gin:2.',
+      f'{COMPLETE}import os.path as p\nimport json as p',
+      'p stands for os.path at x.gin:12 and for json at x.gin:13.',
     )
 
 

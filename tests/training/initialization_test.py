@@ -66,7 +66,7 @@ class InitializationTest(absltest.TestCase):
     with self.assertRaisesRegex(
       errors.InputError,
       f'{self.run}/checkpoints/step-00000001 must be a whole checkpoint. '
-      'Received: a damaged one ',
+      r'Received: a damaged one \(',
     ):
       initialization.initialize(self.model, str(self.run), include_head=True)
     for path, value in _values(self.model).items():

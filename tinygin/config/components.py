@@ -244,8 +244,12 @@ class Registry:
     return found if isinstance(found, Component) else None
 
   def problem(self, name: str) -> str:
-    """Returns the end of a message on a name that `find` has not found."""
-    return '' if self.find(name) else self._found[name]
+    """Returns the end of a message on a name that `find` has not found.
+
+    It is empty where a module that could not be imported may have it.
+    """
+    maybe = self.faults and name.partition('.')[0] not in self._symbols
+    return '' if maybe or self.find(name) else self._found[name]
 
   def _find(self, name: str) -> Component | str:
     matching = [

@@ -220,7 +220,7 @@ def _parse(argv: list[str], arguments: str) -> list[str]:
     near = components.nearest(error.flagname, flags.FLAGS, '--')
     sys.exit(_refuse(f'Unknown flag --{error.flagname}.{near}'))
   except flags.Error as error:
-    sys.exit(_refuse(str(error)))
+    sys.exit(_refuse(_flag_fault(str(error))))
   except SystemExit:  # --help and its kin, which absl ends with status 1.
     sys.exit(0)
   for name in flags.FLAGS:
@@ -234,6 +234,15 @@ def _parse(argv: list[str], arguments: str) -> list[str]:
       _refuse(f'Arguments must be flags. Received: {" ".join(rest[1:])}.')
     )
   return rest
+
+
+def _flag_fault(message: str) -> str:
+  """Says what absl says of a wrong flag as the other messages do."""
+  if absent := re.match(r'flag --(\w+)=None: ', message):
+    name = absent[1]
+    return f'--{name} must be given: {flags.FLAGS[name].help}'
+  # Of some values the reason comes as the arguments of an exception.
+  return re.sub(r"\('([^']+)', .*\)$", r'\1.', message)
 
 
 def _refuse(message: str) -> int:

@@ -65,11 +65,12 @@ def load(
     *checking.clashes(document, flags),
   ]
   registry = components.Registry(document.imports)
-  _raise_if([*hiding, *found, *registry.faults] if registry.faults else ())
+  hiding += registry.faults
   hiding += checking.unknown_components(document, registry)
   start = registry.find(root)
-  if start is None:
+  if start is None and not registry.faults:
     hiding.append(f'No import line brings {root}, which this program runs.')
+  if start is None:
     _raise_if([*hiding, *found])
   program = resolution.Program(document, registry)
   program.follow('', start)

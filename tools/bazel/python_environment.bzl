@@ -61,9 +61,11 @@ def _python_environment_impl(context):
     executable, _, digest = description.rpartition(" ")
     environment = context.path(digest)
 
-    # Progress is shown on terminals only.
+    # Progress is shown on terminals only. Bazel repeats this line when it finds
+    # the environment as it was.
     # buildifier: disable=print
-    print("Building the Python environment, which takes a few minutes.")
+    print("The Python environment of %s takes a few minutes, once." %
+          lock.basename)
     _run(
         context,
         "Creating a virtual environment with %s" % executable,
