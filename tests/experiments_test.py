@@ -97,7 +97,7 @@ class ExperimentsTest(parameterized.TestCase):
     ]
     self.assertEmpty(found)
     experiment = configuration.build()
-    timeline = durations.Timeline(examples=64, batch_size=32, epochs=9)
+    timeline = durations.Timeline(examples=64, batch_size=32, length=9)
     variable = keras.Variable(np.ones((3, 2)))
     optimizer = experiment.optimizer(
       learning_rate=experiment.learning_rate(timeline)

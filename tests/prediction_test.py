@@ -241,10 +241,12 @@ class ExportTest(absltest.TestCase):
 
   def test_a_place_that_cannot_be_written(self):
     file = self.create_tempfile().full_path
-    with self.assertRaisesRegex(
-      errors.InputError, f'{file}/x.keras must be a place that can be written'
-    ):
-      exporting.export(CLASSIFIER, 'box', f'{file}/x.keras')
+    for path in (f'{file}/x.keras', '/proc/x.onnx', '/proc/classifier'):
+      with self.assertRaisesRegex(
+        errors.InputError,
+        f'^{path} must be a place that can be written. Received: ',
+      ):
+        exporting.export(CLASSIFIER, 'box', path)
 
 
 def _with_alpha():

@@ -70,12 +70,12 @@ def main(argv: list[str]) -> int:
       print(summary.table(experiment.build_model()))
     return 0
   spread = workers.Workers(experiment.strategy)
-  place = resumed or experiment.run_dir
+  run_dir = resumed or experiment.run_dir
   # The first worker alone writes where it lasts.
   keeps = not (_DRY.value or spread.number)
   with configuration.explaining(), spread.loss_noticed():
-    spread.check_same(configuration.text(), place)
-    with _directory(place, keeps) as directory:
+    spread.check_same(configuration.text(), run_dir)
+    with _directory(run_dir, keeps) as directory:
       result = _train(experiment, configuration, directory)
   if not spread.number:
     print(_closing(result, directory, kept=not _DRY.value))

@@ -49,7 +49,7 @@ class ReadmeTest(config_case.ConfigCase):
     self.write('my_schedules.py', _block('# my_schedules.py', 'README.md'))
     text = _block('# with_my_schedule.gin', 'README.md')
     experiment = self.load(text).build()
-    timeline = durations.Timeline(examples=8, batch_size=1, epochs=1)
+    timeline = durations.Timeline(examples=8, batch_size=1, length=1)
     rates = experiment.learning_rate(timeline)
     self.assertAlmostEqual(float(rates(0)), 0.004)
     self.assertAlmostEqual(float(rates(8)), 0.002)

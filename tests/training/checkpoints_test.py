@@ -57,6 +57,12 @@ class CheckpointsTest(absltest.TestCase):
     self.assertEqual(saved.restore_newest()['step'], 3)
     np.testing.assert_array_equal(self.variables[0], [3, 3])
 
+  def test_reads_variables_under_any_names(self):
+    names = ['a', 'net.Stem', '.S.', 'a..S']
+    self._save(self._make(**{name: [1, 2] for name in names}), 1)
+    found = checkpoints.read(self.directory, 1, 'model')
+    self.assertCountEqual(found, names)
+
   def test_keeps_the_newest_and_the_best(self):
     self._save(self._make(a=[1, 2]), 1, 2, 3, 4, 5, keep=2)
     self.assertEqual(checkpoints.steps(self.directory), [1, 4, 5])

@@ -24,9 +24,10 @@ class TimelineTest(parameterized.TestCase):
     ('.1 epochs', 4),
     ('64 images', 2),
     ('65 images', 3),
+    (2.5, 79),
   )
   def test_steps(self, duration, steps):
-    timeline = durations.Timeline(examples=1000, batch_size=32, epochs=3)
+    timeline = durations.Timeline(examples=1000, batch_size=32, length=3)
     self.assertEqual(timeline.steps(duration), steps)
 
   @parameterized.parameters('', '5', 'epochs', '-1 epochs', '5 minutes', 5)
@@ -51,7 +52,9 @@ class TimelineTest(parameterized.TestCase):
     timeline = durations.Timeline(examples, batch_size, epochs)
     images = timeline.total_steps * batch_size
     self.assertBetween(images - epochs * examples, 0, batch_size - 1)
-    self.assertEqual(timeline.total_steps, timeline.steps(f'{epochs} epochs'))
+    for length in (f'{epochs} epochs', f'{epochs * examples} images'):
+      same = durations.Timeline(examples, batch_size, length)
+      self.assertEqual(same.total_steps, timeline.total_steps)
 
 
 if __name__ == '__main__':

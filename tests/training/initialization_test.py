@@ -72,6 +72,16 @@ class InitializationTest(absltest.TestCase):
     for path, value in _values(self.model).items():
       np.testing.assert_array_equal(value, before[path])
 
+  def test_says_that_a_folder_holds_no_run(self):
+    folder = self.create_tempdir().full_path
+    with self.assertRaises(errors.InputError) as caught:
+      initialization.initialize(self.model, folder, include_head=True)
+    self.assertEqual(
+      str(caught.exception),
+      f'{folder} must be the directory of a run that has saved a checkpoint. '
+      'Received: one with none in checkpoints/.',
+    )
+
 
 if __name__ == '__main__':
   absltest.main()

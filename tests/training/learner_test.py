@@ -21,7 +21,7 @@ def _build(optimizer):
     optimizer=optimizer,
     learning_rate=schedules.Constant(rate=0.1),
   )
-  timeline = durations.Timeline(examples=90, batch_size=8, epochs=2)
+  timeline = durations.Timeline(examples=90, batch_size=8, length=2)
   return learner.Learner.build(experiment, timeline, small_experiment.CLASSES)
 
 

@@ -9,7 +9,7 @@ from tinygin.training import durations
 from tinygin.training import schedules
 
 # 10 steps an epoch, 100 in all.
-TIMELINE = durations.Timeline(examples=80, batch_size=8, epochs=10)
+TIMELINE = durations.Timeline(examples=80, batch_size=8, length=10)
 
 
 class SchedulesTest(parameterized.TestCase):
@@ -45,6 +45,17 @@ class SchedulesTest(parameterized.TestCase):
     found = {step: float(rates(step)) for step in expected}
     for step, rate in expected.items():
       self.assertAlmostEqual(found[step], rate, places=5, msg=f'step {step}')
+
+  def test_knows_the_length_of_a_run_by_any_unit(self):
+    for length in ('100 steps', '10 epochs', '800 images'):
+      timeline = durations.Timeline(examples=80, batch_size=8, length=length)
+      for schedule in (
+        schedules.WarmupCosine(peak=1.0, warmup='5 steps', final_fraction=0.1),
+        schedules.ExponentialAfter(initial=1.0, coefficient=0.5, after=3),
+      ):
+        rates, expected = schedule(timeline), schedule(TIMELINE)
+        for step in (0, 39, 40, 99):
+          self.assertEqual(float(rates(step)), float(expected(step)))
 
   def test_agrees_with_the_formula_of_the_published_code(self):
     schedule = schedules.ExponentialAfter(

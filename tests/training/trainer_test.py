@@ -22,6 +22,7 @@ from tinygin.training import checkpoints
 from tinygin.training import evaluation
 from tinygin.training import learner
 from tinygin.training import plateaus
+from tinygin.training import profiling
 from tinygin.training import schedules
 from tinygin.training import steps
 from tinygin.training import strategies
@@ -116,6 +117,20 @@ class TrainerTest(parameterized.TestCase):
     )
     self.assertEqual(
       json.loads((directory / 'result.json').read_text()), result
+    )
+
+  def test_a_run_may_be_as_long_as_a_duration(self):
+    directory = self._directory()
+    result = self._train(ONE, directory, epochs='7 steps')
+    self.assertEqual(result['step'], 7)
+    self.assertEqual([line['step'] for line in _lines(directory)], [5, 7, 7])
+    with self.assertRaises(ValueError) as caught:
+      small_experiment.make(ONE, epochs='0 steps')
+    self.assertStartsWith(
+      str(caught.exception),
+      'epochs must be a positive number or a string of a number above 0 and a '
+      "unit, such as '100 steps', '2.5 epochs' or '50000 images'. Received: "
+      "epochs='0 steps'.",
     )
 
   def test_replicas_change_nothing_but_rounding(self):
@@ -372,11 +387,17 @@ class TrainerTest(parameterized.TestCase):
     )
     self.assertGreater(min(line['gradient_norm'] for line in train), 0)
 
-  def test_profiles_the_steps_asked_for(self):
+  @parameterized.parameters((5, 7), (10, 12))  # A run of 12 steps.
+  def test_profiles_the_steps_asked_for(self, first, end):
     directory = self._directory()
-    self._train(ONE, directory, epochs=1, profile_steps=(5, 7))
+    self._train(ONE, directory, epochs=1, profile_steps=(first, end))
     (profile,) = directory.glob('plugins/profile/*/*.xplane.pb')
     self.assertTrue(b'small_1/conv2d_1' in profile.read_bytes())
+
+  def test_steps_amid_a_profile_are_apart_in_a_run_that_goes_on_there(self):
+    resumed = profiling.Profile((5, 9), self._directory())
+    calls = {step: resumed.distances(step) for step in (4, 5, 6, 8, 9)}
+    self.assertEqual(calls, {4: [1, 5], 5: [1, 4], 6: [1, 3], 8: [1, 1], 9: []})
 
   def test_a_finished_run_started_again_says_the_same(self):
     directory = self._directory()
@@ -520,13 +541,15 @@ class TrainerTest(parameterized.TestCase):
     directory = self._directory()
     self._train(ONE, directory)
     self.steps.clear()
-    with self.assertRaises(errors.InputError) as caught:
-      self._train(ONE, directory, epochs=1)
-    self.assertEqual(
-      str(caught.exception),
-      'train.epochs must reach step 23, up to which this run has come already '
-      '(2.044 epochs). Received: 1, which ends at step 12.',
-    )
+    for length, end in ((1, 12), ('22 steps', 22), ('160 images', 20)):
+      with self.assertRaises(errors.InputError) as caught:
+        self._train(ONE, directory, epochs=length)
+      self.assertEqual(
+        str(caught.exception),
+        'train.epochs must reach step 23, up to which this run has come '
+        f'already (2.044 epochs). Received: {length!r}, which ends at step '
+        f'{end}.',
+      )
     self.assertEmpty(self.steps)
 
   def test_a_loss_must_not_sum_over_the_batch(self):

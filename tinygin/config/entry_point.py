@@ -57,7 +57,7 @@ _SHORT_FLAGS = {
   'width': ('WIDTH', _INTEGER, 'Channels of the first level.'),
   'classes': ('CLASSES', _INTEGER, 'Classes of the data set.'),
   'batch_size': ('BATCH_SIZE', _INTEGER, 'Examples in a step.'),
-  'epochs': ('EPOCHS', _NUMBER, 'Length of the training.'),
+  'epochs': ('EPOCHS', _NUMBER, 'Length of the training, in epochs.'),
   'lr': ('LEARNING_RATE', _NUMBER, 'Learning rate.'),
   'dropout': ('DROPOUT', _NUMBER, 'Fraction dropped by the head.'),
   'l1': ('L1', _NUMBER, "L1 regularisation of the head's kernel."),

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import tabulate
 
 
 def table(model: keras.Model) -> str:
@@ -18,27 +19,17 @@ def table(model: keras.Model) -> str:
     for layer in model.layers
     if not isinstance(layer, keras.layers.InputLayer)
   ]
-  header = ('Layer', 'Output shape', 'Parameters')
-  name, shape, count = (
-    max(map(len, column)) for column in zip(header, *rows, strict=True)
+  layers = tabulate.tabulate(
+    rows,
+    ('Layer', 'Output shape', 'Parameters'),
+    colalign=('left', 'left', 'right'),
+    disable_numparse=True,
   )
-
-  def line(row):
-    return f'{row[0]:{name}}  {row[1]:{shape}}  {row[2]:>{count}}'
-
-  rule = '-' * (name + shape + count + 4)
   total = model.count_params()
   trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
-  return '\n'.join(
-    [
-      f'Model: {model.name}',
-      rule,
-      line(header),
-      rule,
-      *map(line, rows),
-      rule,
-      f'Parameters: {total:,}',
-      f'Trainable: {trainable:,}',
-      f'Not trainable: {total - trainable:,}',
-    ]
+  return (
+    f'Model: {model.name}\n\n{layers}\n\n'
+    f'Parameters: {total:,}\n'
+    f'Trainable: {trainable:,}\n'
+    f'Not trainable: {total - trainable:,}'
   )

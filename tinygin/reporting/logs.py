@@ -6,6 +6,7 @@ no step is missing and none stands there twice.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -51,21 +52,23 @@ class Logs:
         is not named is removed. Empty for a new run.
 
     Raises:
-      InputError: a file is shorter than noted.
+      InputError: a file is shorter than noted, or missing.
     """
     self._directory = directory
-    for path in self._files():
-      length = lengths.get(str(path.relative_to(self._directory)))
-      if length is None:
-        path.unlink()
-      elif path.stat().st_size < length:
+    found = self._lengths()
+    for name, length in lengths.items():
+      received = found.get(name, 0)
+      if received < length:
         raise errors.InputError(
-          f'{path} must have the {length} bytes that the checkpoint noted. '
-          f'Received: {path.stat().st_size}. Put back what was there, or start '
-          'another run.'
+          f'{directory / name} must have the {length} bytes that the '
+          f'checkpoint noted. Received: {received}. Put back what was there, '
+          'or start another run.'
         )
+    for name in found:
+      if name in lengths:
+        os.truncate(directory / name, lengths[name])
       else:
-        os.truncate(path, length)
+        (directory / name).unlink()
     self._metrics = open(self._directory / history.METRICS, 'a')  # noqa: SIM115
     self._writers = {
       name: tf.summary.create_file_writer(str(self._directory / name))
@@ -142,10 +145,7 @@ class Logs:
       self._metrics.flush()
       for writer in self._writers.values():
         writer.flush()
-    return {
-      str(path.relative_to(self._directory)): path.stat().st_size
-      for path in self._files()
-    }
+    return self._lengths()
 
   def close(self) -> None:
     """Writes out all that is buffered and closes the files.
@@ -169,11 +169,12 @@ class Logs:
         'checkpoints are whole; start the run again once there is room.'
       ) from error
 
-  def _files(self) -> list[pathlib.Path]:
-    events = [
-      path
-      for name in (_RUN, *SPLITS)
-      for path in sorted((self._directory / name).glob('events.out.*'))
-    ]
-    metrics = self._directory / history.METRICS
-    return events + ([metrics] if metrics.exists() else [])
+  def _lengths(self) -> dict[str, int]:
+    """Returns the bytes of each file, by path within the directory."""
+    folders = [self._directory / name for name in (_RUN, *SPLITS)]
+    events = [sorted(each.glob('events.out.*')) for each in folders]
+    paths = [*itertools.chain(*events), *self._directory.glob(history.METRICS)]
+    return {
+      str(path.relative_to(self._directory)): path.stat().st_size
+      for path in paths
+    }

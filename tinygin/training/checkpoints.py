@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -146,8 +147,14 @@ class Checkpoints:
       InputError: the newest, which knows the best, is damaged.
     """
     present = steps(self._directory)
-    step, received = present[-1] if present else None, name
-    if step is not None and name == 'best':
+    if not present:
+      raise MissingError(
+        f'{self._directory.parent} must be the directory of a run that has '
+        'saved a checkpoint. Received: one with none in '
+        f'{self._directory.name}/.'
+      )
+    step, received = present[-1], name
+    if name == 'best':
       step = self._best_step(step)
       received = 'best, and none is evaluated yet'
     elif name != 'latest':
@@ -188,10 +195,9 @@ class Checkpoints:
     """Restores the checkpoint of a step and returns its state."""
     folder = _folder(self._directory, step)
     _check_place(folder)
-    prefix = str(folder / _VARIABLES)
     state = json.loads((folder / _STATE).read_text())
-    self._check_variables(prefix)
-    reader = tf.train.load_checkpoint(prefix)
+    reader = tf.train.load_checkpoint(str(folder / _VARIABLES))
+    self._check_variables(folder, reader.get_variable_to_shape_map())
     # All are read before the first is assigned: what is damaged, or removed
     # meanwhile, leaves the variables as they are.
     values = [
@@ -219,13 +225,14 @@ class Checkpoints:
     _folder(self._directory, step).rename(removed)
     shutil.rmtree(removed)
 
-  def _check_variables(self, prefix: str) -> None:
+  def _check_variables(
+    self, folder: pathlib.Path, shapes: Mapping[str, Sequence[int]]
+  ) -> None:
     expected = {
       _key(group, path): variable.shape
       for group, members in self._groups.items()
       for path, variable in members.items()
     }
-    shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
     present = {
       key: shape
       for key, shape in shapes.items()
@@ -240,8 +247,8 @@ class Checkpoints:
     ]
     if faults:
       raise errors.InputError(
-        f'{os.path.dirname(prefix)} must fit the network and optimizer of the '
-        f'config. Received: {"; ".join(sorted(faults))}.'
+        f'{folder} must fit the network and optimizer of the config. Received: '
+        f'{"; ".join(sorted(faults))}.'
       )
 
 
@@ -332,4 +339,4 @@ def _key(group: str, path: str) -> str:
 
 def _unescape(key: str) -> str:
   name = key.removesuffix('/.ATTRIBUTES/VARIABLE_VALUE')
-  return name.replace('.S', '/').replace('..', '.')
+  return re.sub(r'\.[.S]', lambda pair: '.' if pair[0] == '..' else '/', name)

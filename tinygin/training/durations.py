@@ -39,26 +39,30 @@ class Timeline:
   Attributes:
     examples: examples in an epoch.
     batch_size: examples in a step, over all replicas.
-    epochs: length of the run.
+    length: of the run, as `steps` takes it.
   """
 
   examples: int
   batch_size: int
-  epochs: float
+  length: float | str
 
   @property
   def total_steps(self) -> int:
     """Steps of the whole run; a last part of a batch counts as a step."""
-    return self._steps_for_images(self.epochs * self.examples)
+    return self.steps(self.length)
 
-  def steps(self, duration: str) -> int:
+  def steps(self, duration: float | str) -> int:
     """Returns a duration in whole steps, rounded up.
 
     Args:
-      duration: such as `'100 steps'`, `'2.5 epochs'` or `'50000 images'`.
+      duration: such as `'100 steps'`, `'2.5 epochs'` or `'50000 images'`; or a
+        number of epochs.
     """
-    match = _DURATION.fullmatch(duration)
-    number, unit = float(match[1]), match[2]
+    if isinstance(duration, str):
+      match = _DURATION.fullmatch(duration)
+      number, unit = float(match[1]), match[2]
+    else:
+      number, unit = duration, 'epoch'
     if unit == 'step':
       return math.ceil(number)
     images = number * self.examples if unit == 'epoch' else number

@@ -57,7 +57,7 @@ class Experiment:
     accumulation: parts of a replica's batch that are computed in turn, to save
       memory.
     evaluation_batch_size: examples evaluated at once, over all replicas.
-    epochs: length of the run.
+    epochs: length of the run: a number of epochs, or a duration.
     evaluate_every: duration between evaluations, each followed by a checkpoint;
       the last is at the end.
     log_every: duration between lines of training metrics.
@@ -96,7 +96,9 @@ class Experiment:
   batch_size: Positive
   accumulation: Positive
   evaluation_batch_size: Annotated[Positive, _MAY_CHANGE]
-  epochs: Annotated[float, constraints.Above(0), _MAY_CHANGE]
+  epochs: Annotated[
+    Annotated[float, constraints.Above(0)] | durations.Period, _MAY_CHANGE
+  ]
   evaluate_every: Annotated[durations.Period, _MAY_CHANGE]
   log_every: Annotated[durations.Period, _MAY_CHANGE]
   steps_per_loop: Annotated[Positive, _MAY_CHANGE]

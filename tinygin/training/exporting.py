@@ -1,4 +1,4 @@
-"""A trained network in formats that need nothing of this project."""
+"""A trained network in formats that other programs read."""
 
 import os
 
@@ -22,7 +22,8 @@ def export(
 ) -> None:
   """Writes a classifier in the format that the ending of the path names.
 
-  - `.keras`: the network alone, from preprocessed images to logits.
+  - `.keras`: the network alone, from preprocessed images to logits. It needs
+    `tinygin.models.layers`; the others need nothing of this project.
   - `.onnx`: from `images`, float32 (batch, height, width, 3) in [0, 255], to
     `probabilities`, float32 (batch, classes). ONNX cannot decode files.
   - a folder: a SavedModel with the signature of `ImageClassifier.serve`.
@@ -44,9 +45,10 @@ def export(
     else:
       module = ImageClassifier(classifier, filter_name)
       tf.saved_model.save(module, path, signatures=module.serve)
-  except OSError as error:
+  except (OSError, tf.errors.OpError) as error:
+    reason = getattr(error, 'strerror', None) or error
     raise errors.InputError(
-      f'{path} must be a place that can be written. Received: {error.strerror}.'
+      f'{path} must be a place that can be written. Received: {reason}.'
     ) from error
 
 

@@ -47,24 +47,29 @@ class Profile:
   def distances(self, step: int) -> list[int]:
     """Returns the numbers of steps until something is due.
 
-    That is the start and the end of profiling, and between them each step.
+    That is the start and the end of profiling, and between them each step,
+    whether profiled or not: sums over steps must be rounded alike in a run that
+    goes on from there.
     """
     ahead = [each - step for each in self._steps if each > step]
-    return [1, *ahead] if self._running else ahead
+    return [1, *ahead] if len(ahead) == 1 else ahead
 
   def marked(self, step: int) -> tf.profiler.experimental.Trace:
     """Tells the profiler that the body is a training step."""
     return tf.profiler.experimental.Trace('train', step_num=step, _r=1)
 
-  def pass_by(self, step: int) -> None:
-    """Starts or stops the profiler where that is due before a step."""
-    if self._running and step == self._steps[1]:
-      tf.profiler.experimental.stop()
-      self._running = False
+  def start(self, step: int) -> None:
+    """Starts the profiler where that is due before a step."""
     if self._steps and step == self._steps[0]:
       shutil.rmtree(self._directory / 'plugins', ignore_errors=True)
       tf.profiler.experimental.start(str(self._directory))
       self._running = True
+
+  def stop(self, step: int) -> None:
+    """Stops the profiler where that is due, so many steps being done."""
+    if self._running and step == self._steps[1]:
+      tf.profiler.experimental.stop()
+      self._running = False
 
   def close(self) -> None:
     """Drops what was not profiled to its end."""

@@ -125,15 +125,15 @@ class ExponentialAfter:
 
   def __call__(self, timeline: durations.Timeline) -> LearningRate:
     """Returns the schedule of a run."""
-    epochs = math.ceil(timeline.epochs)
-    decays = range(self.after + 1, epochs)
+    last_epoch = int(timeline.epoch(timeline.total_steps - 1))
+    decays = range(self.after + 1, last_epoch + 1)
     rates = [self.initial]
     rates += [
       self.initial * self.coefficient ** (epoch - self.after)
       for epoch in decays
     ]
     # Boundaries are the last steps at the rate before.
-    boundaries = [timeline.steps(f'{epoch} epochs') - 1 for epoch in decays]
+    boundaries = [timeline.steps(epoch) - 1 for epoch in decays]
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
 
 

@@ -46,15 +46,15 @@ def train(
     experiment: what to train.
     directory: the run's directory, locked by the caller.
     may_build: whether a missing data set is built.
-    describe: is called with the step from which the run goes on, once that is
-      known and the data set there, before anything is written.
+    describe: is called with the step from which the run goes on, once nothing
+      is left that could be refused.
 
   Returns:
     What `result.json` holds.
 
   Raises:
-    InputError: the configuration does not fit the data, or a checkpoint does
-      not fit the configuration.
+    InputError: the configuration does not fit the data, a checkpoint does not
+      fit the configuration, or logs are missing.
     StoppedError: SIGTERM or SIGINT arrived; the state is saved.
     RunError: the loss is no longer finite, or a checkpoint cannot be written.
   """
@@ -70,7 +70,6 @@ def train(
   learner = learners.Learner.build(
     experiment, timeline, len(training_split.class_names)
   )
-  run_directory.write_classes(directory, training_split.class_names)
   saved = checkpoints.Checkpoints(
     directory / run_directory.CHECKPOINTS, learner.variables()
   )
@@ -82,10 +81,13 @@ def train(
   restored = spread.share_state(restored, learner.variables())
   state = State.restored(restored)
   _check_length(timeline, state.step)
-  describe(state.step)
-  saved.prune(experiment.keep_checkpoints, state.best_step)
-  learner.rate_scale.assign(state.plateau.scale)
-  with contextlib.closing(logs.Logs(directory, state.log_lengths)) as log:
+  # Those are of the chief's files; other workers' directories are new.
+  lengths = {} if spread.number else state.log_lengths
+  with contextlib.closing(logs.Logs(directory, lengths)) as log:
+    describe(state.step)
+    run_directory.write_classes(directory, training_split.class_names)
+    saved.prune(experiment.keep_checkpoints, state.best_step)
+    learner.rate_scale.assign(state.plateau.scale)
     run = _Run(
       experiment, timeline, learner, directory, saved, state, log, spread
     )
@@ -216,7 +218,7 @@ class _Run:
       signals.collected(signal.SIGINT, signal.SIGTERM) as received,
     ):
       while not self._ended():
-        profile.pass_by(state.step)
+        profile.start(state.step)
         count = min(
           *profile.distances(state.step),
           experiment.steps_per_loop,
@@ -228,6 +230,7 @@ class _Run:
         with steps.memory_for(_batch(experiment)), marked:
           outcome = train_steps(iterator, tf.constant(count))
         self._count(count, *(each.numpy() for each in outcome))
+        profile.stop(state.step)
         self._show(passing=True)
         last = state.step == self._timeline.total_steps
         if last or state.step % log_every == 0:
@@ -445,5 +448,5 @@ def _check_length(timeline: durations.Timeline, step: int) -> None:
     raise errors.InputError(
       f'train.epochs must reach step {step:,}, up to which this run has come '
       f'already ({timeline.epoch(step):.4g} epochs). Received: '
-      f'{timeline.epochs:.4g}, which ends at step {timeline.total_steps:,}.'
+      f'{timeline.length!r}, which ends at step {timeline.total_steps:,}.'
     )
