@@ -3,7 +3,8 @@
 bazel run //beam_pipelines:verify_dataset -- --data_dir=data
 
 Beside each data set it writes `contact_sheet.png`, a row of images for each
-class, and `classes.tsv`. Exit status: 0, all is well; 1, something is wrong.
+class, and `classes.tsv`. Exit status: 0, all is well; 1, something is wrong;
+2, a data set does not even say what it should hold.
 """
 
 import logging
@@ -36,9 +37,10 @@ def main(argv: list[str]) -> None:
     from beam_pipelines import contact_sheet
     from beam_pipelines import verification
   logging.disable(logging.INFO)  # TFDS tells of each file that it reads.
+  infos = {each: verification.read_info(each) for each in directories}
   failed = []
-  for directory in directories:
-    result = verification.verify(directory)
+  for directory, info in infos.items():
+    result = verification.verify(directory, info)
     contact_sheet.write(result, os.path.join(directory, 'contact_sheet.png'))
     contact_sheet.write_table(result, os.path.join(directory, 'classes.tsv'))
     counts = ', '.join(f'{n:,} {name}' for name, n in result.counts.items())
