@@ -1,6 +1,8 @@
 """What every program does first: flags, exit statuses, one error message."""
 
+import contextlib
 import os
+import pathlib
 import re
 import signal
 import sys
@@ -162,6 +164,8 @@ def _short_bindings() -> list[tuple[str, str]]:
 
 
 Main = Callable[[list[str]], int | None]
+# Names a file for the message, which a log does not tell from what went before.
+MESSAGE_FILE = 'TINYGIN_MESSAGE_FILE'
 
 
 def run(main: Main, arguments: str = '') -> NoReturn:
@@ -200,17 +204,21 @@ def _guarded(main: Main, argv: list[str]) -> int:
   except errors.InputError as error:
     if flags.FLAGS.verbosity > 0:
       traceback.print_exc()
-    print(error, file=sys.stderr)
-    return 2
+    return _tell(str(error), 2)
   except errors.RunError as error:
-    print(error, file=sys.stderr)
-    return error.exit_status
+    return _tell(str(error), error.exit_status)
   except _Terminated:
-    print('Stopped by SIGTERM.', file=sys.stderr)
-    return 143
+    return _tell('Stopped by SIGTERM.', 143)
   except KeyboardInterrupt:
-    print('Stopped by SIGINT.', file=sys.stderr)
-    return 130
+    return _tell('Stopped by SIGINT.', 130)
+
+
+def _tell(message: str, status: int) -> int:
+  print(message, file=sys.stderr)
+  if path := os.environ.get(MESSAGE_FILE):
+    with contextlib.suppress(OSError):  # The message may be: a full disk.
+      pathlib.Path(path).write_text(message)
+  return status
 
 
 def _parse(argv: list[str], arguments: str) -> list[str]:
