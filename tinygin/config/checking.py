@@ -88,26 +88,24 @@ def _used_macros(document: statements.Document) -> set[str]:
   }
 
 
-def clashes(
-  document: statements.Document, short_flags: Sequence[str]
-) -> Iterator[str]:
+def clashes(document: statements.Document) -> Iterator[str]:
   """Yields what a short flag and `--gin_bindings` both set."""
   by_name = _by_name(document)
-  flags = {
-    name: bindings[-1].place
-    for name, bindings in by_name.items()
-    if bindings[-1].place.source in short_flags
+  short = {
+    name: last.place
+    for name, (*_, last) in by_name.items()
+    if last.place.is_short_flag
   }
   for name, bindings in by_name.items():
     others = [
       each.place
       for each in bindings
-      if each.place.is_flag and each.place.source not in short_flags
+      if each.place.is_flag and not each.place.is_short_flag
     ]
     named = {m for each in bindings for m in resolution.macros(each.value)}
     if others:
-      for macro in sorted(flags.keys() & {name, *named}):
-        yield f'{flags[macro]} and {others[-1]} both set {name}: give one.'
+      for macro in sorted(short.keys() & {name, *named}):
+        yield f'{short[macro]} and {others[-1]} both set {name}: give one.'
 
 
 def unknown_components(

@@ -157,12 +157,8 @@ class Supplies:
     self.names = names
 
 
-class _Continuable:
-  """The class of `CONTINUABLE`."""
-
-
 # On a parameter that may change when a run is continued.
-CONTINUABLE = _Continuable()
+CONTINUABLE = object()
 
 
 _NOUNS = {
@@ -237,8 +233,8 @@ def matches(value: Any, annotation: Any) -> bool:
   """Whether a value fits an annotation: type, range, choice, length.
 
   An int is accepted as a float, a list as a tuple; a bool is no int, infinity
-  no number. A value
-  with a method `fits(type)` (a reference to a component) judges itself.
+  no number. A value with a method `fits(type)` (a reference to a component)
+  judges itself.
   """
   return any(_fits(value, *member) for member in members(annotation))
 

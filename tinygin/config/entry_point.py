@@ -75,20 +75,17 @@ def define_config_flags() -> None:
     [],
     'A gin file, relative to the working directory or to the project. '
     'Repeatable; later files override earlier ones.',
-    module_name=__name__,
   )
   flags.DEFINE_multi_string(
     'gin_bindings',
     [],
     'Bindings that override the files: "EPOCHS = 3; train.run_dir = '
     "'mine'\". Repeatable; strings need their own quotes.",
-    module_name=__name__,
   )
   flags.DEFINE_multi_string(
     'gin_search_path',
     [],
     "A folder for includes, after the including file's own. Repeatable.",
-    module_name=__name__,
   )
   for name, help_text in (
     (
@@ -101,14 +98,14 @@ def define_config_flags() -> None:
       'Describe everything that can be configured, or --help_config=NAME.',
     ),
   ):
-    flags.DEFINE_flag(_OptionalValue(name, help_text), module_name=__name__)
+    flags.DEFINE_flag(_OptionalValue(name, help_text))
 
 
 def define_short_flags() -> None:
   """Defines --levels, --width, …: each sets a macro of the configuration."""
   for name, (macro, parser, help_text) in _SHORT_FLAGS.items():
     help_text = f'{help_text} Sets {macro}.'
-    flags.DEFINE(parser, name, None, help_text, module_name=__name__)
+    flags.DEFINE(parser, name, None, help_text)
 
 
 def load_from_flags(
@@ -173,7 +170,9 @@ def run(main: Main, arguments: str = '') -> NoReturn:
 
   Exit status: what `main` returns (None: 0); 2 with one message on stderr for
   wrong flags and for `InputError`; likewise that of a `RunError`, and 143 and
-  130 after SIGTERM and SIGINT; 1 with a traceback for anything else.
+  130 after SIGTERM and SIGINT; 1 with a traceback for anything else. The
+  message also goes to the file that the environment variable `MESSAGE_FILE`
+  names.
 
   Args:
     main: Takes the program's name and the arguments that are no flags.

@@ -36,12 +36,11 @@ def load(
   """Loads files, then bindings, then short flags; later ones win.
 
   Args:
-    gin_files: Paths as the user wrote them.
-    gin_bindings: Each holds bindings separated by newlines or `;`.
+    gin_files: See `statements.read`.
+    gin_bindings: See `statements.read`.
     root: The name of the component that the program builds.
-    short_flags: Pairs of a flag and the binding that it stands for, such as
-      `('--epochs', 'EPOCHS = 3')`.
-    search_paths: Folders for includes, after the including file's own.
+    short_flags: See `statements.read`.
+    search_paths: See `statements.read`.
     other_roots: Names of what other programs build from the same files: what
       is bound for them is not unused.
 
@@ -58,12 +57,8 @@ def load(
     )
   document = statements.read(gin_files, gin_bindings, short_flags, search_paths)
   _raise_if([*document.faults, *checking.circular_macros(document)])
-  flags = [flag for flag, _ in short_flags]
   found = [*checking.statement_faults(document)]
-  hiding = [
-    *checking.unknown_macros(document),
-    *checking.clashes(document, flags),
-  ]
+  hiding = [*checking.unknown_macros(document), *checking.clashes(document)]
   registry = components.Registry(document.imports)
   _raise_if([*hiding, *found, *registry.faults] if registry.faults else ())
   hiding += checking.unknown_components(document, registry)

@@ -22,6 +22,7 @@ from tinygin.config import paths
 
 REQUIRED = 'gin.REQUIRED'
 _MACRO = '[A-Z][A-Z0-9_]*'
+_BINDINGS_FLAG = '--gin_bindings'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Place:
   def is_flag(self) -> bool:
     """Whether the command line brought the statement."""
     return self.source.startswith('--')
+
+  @property
+  def is_short_flag(self) -> bool:
+    """Whether that was a flag such as `--epochs`, which sets a macro."""
+    return self.is_flag and not self.source.startswith(_BINDINGS_FLAG)
 
   def __str__(self) -> str:
     return self.source
@@ -145,7 +151,7 @@ def read(
   for name in gin_files:
     reader.read_argument(name)
   for index, text in enumerate(gin_bindings):
-    flag = f'--gin_bindings[{index}]'
+    flag = f'{_BINDINGS_FLAG}[{index}]'
     reader.read_text(_split_lines(text), Place(flag, flag))
   for flag, text in short_flags:
     reader.read_text(text, Place(flag, flag))
