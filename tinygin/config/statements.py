@@ -206,13 +206,12 @@ class _Reader:
     root = paths.project_root()
     beside = os.path.dirname(self._open[-1])
     folders = [beside, *self._search_paths, os.path.join(root, 'gin'), root]
-    candidates = [os.path.join(folder, name) for folder in folders]
-    for candidate in filter(os.path.isfile, candidates):
-      chain = (place.source, *place.chain)
-      self._read_file(os.path.normpath(candidate), place.source, chain)
+    try:
+      path = paths.find(name, folders)
+    except errors.InputError as error:
+      self._fault(f'{error} Included at {place}.')
       return
-    message = paths.missing(name, candidates)
-    self._fault(f'{message} Included at {place}.')
+    self._read_file(path, place.source, (place.source, *place.chain))
 
   def _read_file(
     self, path: str, brought_by: str, chain: tuple[str, ...]
