@@ -67,13 +67,13 @@ def load(
     hiding.append(f'No import line brings {root}, which this program runs.')
     _raise_if([*hiding, *found])
   program = resolution.Program(document, registry)
-  program.follow('', start)
+  root_node = program.follow('', start)
   others = [each for each in map(registry.find, other_roots) if each]
   found += checking.faults(program)
   if not hiding:  # Else too much would seem to be out of reach.
     found += checking.unused(document, program, start, others)
   _raise_if([*hiding, *found])
-  return Configuration(document, program, start)
+  return Configuration(document, program, root_node)
 
 
 def _raise_if(faults: Iterable[str]) -> None:
@@ -88,7 +88,7 @@ class Configuration:
     self,
     document: statements.Document,
     program: resolution.Program,
-    root: components.Component,
+    root: resolution.Node,
   ):
     self._document = document
     self._program = program
@@ -128,18 +128,16 @@ class Configuration:
         if use.user is node and use.parameter in kept(node)
       ]
 
-    root = self._program.nodes['', self._root.selector]
     return {
       f'{scope}/{node.component.name}.{name}'.removeprefix('/')
-      for node in resolution.reachable([root], following)
+      for node in resolution.reachable([self._root], following)
       for scope in resolution.prefixes(node.scope)
       for name in kept(node)
     }
 
   def place(self, parameter: str) -> statements.Place:
     """Returns where the value of a parameter of the root was set."""
-    root = self._program.nodes['', self._root.selector]
-    return root.arguments[parameter].setter.place
+    return self._root.arguments[parameter].setter.place
 
   def defaults(self) -> list[str]:
     """Returns the parameters that take a value from a default in code.
@@ -175,7 +173,7 @@ class Configuration:
         value = constraints.as_declared(argument.value, annotation)
         gin.bind_parameter((scope, selector, name), _for_gin(value))
     with self.explaining():
-      return gin.get_configurable(self._root.selector)()
+      return gin.get_configurable(self._root.component.selector)()
 
   @contextlib.contextmanager
   def explaining(self) -> Iterator[None]:
