@@ -54,11 +54,11 @@ def main(argv: list[str]) -> int:
     flags.FLAGS.gin_file = [f'{resumed}/{run_directory.CONFIG}']
   with native_output.hidden():
     configuration = entry_point.load_from_flags('train')
-    place = configuration.place('run_dir')
-    if resumed and place.is_flag:
+    bound_at = configuration.place('run_dir')
+    if resumed and bound_at.is_flag:
       raise errors.InputError(
         f'A resumed run stays in its directory, {resumed}. Received: another '
-        f'train.run_dir, by {place}. Leave that out.'
+        f'train.run_dir, by {bound_at}. Leave that out.'
       )
     experiment = configuration.build()
     # TensorFlow, which takes seconds, only once the configuration stands.
@@ -70,12 +70,12 @@ def main(argv: list[str]) -> int:
       print(summary.table(experiment.build_model()))
     return 0
   spread = workers.Workers(experiment.strategy)
-  place = resumed or experiment.run_dir
+  run_dir = resumed or experiment.run_dir
   # The first worker alone writes where it lasts.
   keeps = not (_DRY.value or spread.number)
   with configuration.explaining(), spread.loss_noticed():
-    spread.check_same(configuration.text(), place)
-    with _directory(place, keeps) as directory:
+    spread.check_same(configuration.text(), run_dir)
+    with _directory(run_dir, keeps) as directory:
       result = _train(experiment, configuration, directory)
   if not spread.number:
     print(_closing(result, directory, kept=not _DRY.value))
