@@ -236,11 +236,6 @@ Network.padding = 'same'
     text = self.load(COMPLETE).text()
     self.assertEqual(self.load(text, ['LEARNING_RATE = 0.5']).build().rate, 0.5)
 
-  def test_defaults_in_code(self):
-    text = f'import base64\n{COMPLETE}train.extra = @base64.b32decode()\n'
-    text += "base64.b32decode.s = ''"
-    self.assertEqual(self.load(text).defaults(), ['base64.b32decode.casefold'])
-
 
 class ProvenanceTest(config_case.ConfigCase):
   _FILES = {

@@ -139,20 +139,6 @@ class Configuration:
     """Returns where the value of a parameter of the root was set."""
     return self._root.arguments[parameter].setter.place
 
-  def defaults(self) -> list[str]:
-    """Returns the parameters that take a value from a default in code.
-
-    A default of None means that something is absent, and is no value.
-    """
-    return [
-      f'{node.name}.{name}'
-      for node in self._program.nodes.values()
-      for name, parameter in node.component.parameters.items()
-      if name not in node.arguments
-      and name not in node.supplied | node.component.closed
-      and parameter.default not in (None, components.EMPTY)
-    ]
-
   def build(self) -> Any:
     """Calls the root component with everything that is bound.
 
