@@ -354,7 +354,13 @@ def _import_fault(error: Exception, each: statements.Import) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-  """A reference, in the scope in which it is used; None: unknown."""
+  """A reference and what it leads to.
+
+  Attributes:
+    reference: As it is written.
+    component: None where no component has that name.
+    scope: In which the component gets its parameters.
+  """
 
   reference: statements.Reference
   component: Component | None

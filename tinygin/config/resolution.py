@@ -172,15 +172,15 @@ class Program:
         break
     else:
       return None
-    history, macros = bindings, []
+    history, through = bindings, []
     while (
       isinstance(macro := history[-1].value, statements.Macro)
       and macro.name in self.macros
     ):
       history = self.macros[macro.name]
-      macros.append(history[-1])
+      through.append(history[-1])
     overridden = [*reversed(history[:-1])]
-    if macros:
+    if through:
       overridden += reversed(bindings[:-1])
     value = self.resolve(bindings[-1].value, scope)
     resolved = tuple(
@@ -188,7 +188,7 @@ class Program:
       for each in overridden
       if each.value != statements.Macro(statements.REQUIRED)
     )
-    return Argument(value, bindings[-1], tuple(macros), resolved)
+    return Argument(value, bindings[-1], tuple(through), resolved)
 
   def resolve(self, value: Any, scope: str) -> Any:
     """Replaces macros by their values and references by targets."""

@@ -120,13 +120,21 @@ class Document:
   faults: list[str] = dataclasses.field(default_factory=list)
 
   @functools.cached_property
-  def macros(self) -> dict[str, list[Binding]]:
-    """Every definition of every macro, in order."""
+  def by_name(self) -> dict[str, list[Binding]]:
+    """Every binding of every left-hand side, in order."""
     found: dict[str, list[Binding]] = {}
     for binding in self.bindings:
-      if not binding.component:
-        found.setdefault(binding.parameter, []).append(binding)
+      found.setdefault(binding.name, []).append(binding)
     return found
+
+  @functools.cached_property
+  def macros(self) -> dict[str, list[Binding]]:
+    """Every definition of every macro, in order."""
+    return {
+      name: found
+      for name, found in self.by_name.items()
+      if not found[0].component
+    }
 
 
 def read(
