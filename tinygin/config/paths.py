@@ -9,7 +9,6 @@ import functools
 import os
 import re
 import sys
-import sysconfig
 from collections.abc import Sequence
 
 from tinygin.config import errors
@@ -80,13 +79,11 @@ def _missing(path: str, candidates: list[str]) -> str:
 def is_library(module: str) -> bool:
   """Whether an imported module is Python's own or an installed package's."""
   file = getattr(sys.modules.get(module), '__file__', None)
-  known = sysconfig.get_paths()
-  folders = tuple(known[each] + os.sep for each in ('stdlib', 'platstdlib'))
   return (
     file is None
+    or module.partition('.')[0] in sys.stdlib_module_names
     or f'{os.sep}site-packages{os.sep}' in file
     or f'{os.sep}dist-packages{os.sep}' in file
-    or file.startswith(folders)
   )
 
 
