@@ -92,13 +92,16 @@ def read_info(directory: str) -> tfds.core.DatasetInfo:
     ) from error
 
 
-def verify(directory: str, info: tfds.core.DatasetInfo) -> Result:
+def verify(directory: str) -> Result:
   """Re-reads a data set and returns all that is wrong with it.
 
   Args:
     directory: of the data set's version.
-    info: what it declares of itself.
+
+  Raises:
+    errors.InputError: as `read_info`.
   """
+  info = read_info(directory)
   metadata = fingerprint.read(directory)
   result = Result(
     class_names=list(info.features['label'].names),

@@ -37,10 +37,11 @@ def main(argv: list[str]) -> None:
     from beam_pipelines import contact_sheet
     from beam_pipelines import verification
   logging.disable(logging.INFO)  # TFDS tells of each file that it reads.
-  infos = {each: verification.read_info(each) for each in directories}
+  for directory in directories:
+    verification.read_info(directory)  # Else faults of others would be lost.
   failed = []
-  for directory, info in infos.items():
-    result = verification.verify(directory, info)
+  for directory in directories:
+    result = verification.verify(directory)
     contact_sheet.write(result, os.path.join(directory, 'contact_sheet.png'))
     contact_sheet.write_table(result, os.path.join(directory, 'classes.tsv'))
     counts = ', '.join(f'{n:,} {name}' for name, n in result.counts.items())

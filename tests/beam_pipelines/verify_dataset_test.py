@@ -66,15 +66,11 @@ class VerifyDatasetTest(parameterized.TestCase):
     edit(metadata)
     path.write_text(json.dumps(metadata))
 
-  def _verify(self):
-    info = verification.read_info(str(self.copy))
-    return verification.verify(str(self.copy), info)
-
   def _faults(self):
-    return self._verify().faults
+    return verification.verify(str(self.copy)).faults
 
   def test_intact(self):
-    found = self._verify()
+    found = verification.verify(str(self.copy))
     self.assertEmpty(found.faults)
     self.assertEqual(found.counts, {'train': 36, 'validation': 24, 'test': 12})
     self.assertEqual(
@@ -176,7 +172,7 @@ class VerifyDatasetTest(parameterized.TestCase):
           {'ilsvrc.validation_fraction': 0.1}
         )
       )
-    found = self._verify()
+    found = verification.verify(str(self.copy))
     texts = [each for each in found.faults if 'fingerprint' not in each]
     (text,) = texts if made_here else found.notes
     self.assertLen(texts, int(made_here))
@@ -214,7 +210,7 @@ class VerifyDatasetTest(parameterized.TestCase):
     )
 
   def test_contact_sheet_shows_the_images(self):
-    found = self._verify()
+    found = verification.verify(str(self.copy))
     path = self.copy / 'contact_sheet.png'
     contact_sheet.write(found, str(path))
     sheet = np.asarray(Image.open(path))
