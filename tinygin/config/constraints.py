@@ -241,7 +241,9 @@ def matches(value: Any, annotation: Any) -> bool:
 
 def _fits(value: Any, base: Any, metadata: tuple[Any, ...]) -> bool:
   if hasattr(value, 'fits'):
-    return value.fits(base)
+    is_choice = typing.get_origin(base) is Literal
+    kinds = map(type, typing.get_args(base)) if is_choice else [base]
+    return any(map(value.fits, kinds))
   absent = value is None and base in (None, type(None))
   return _has_type(value, base) and (
     absent or all(each.accepts(value) for each in _constraints(metadata))
