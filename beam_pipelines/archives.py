@@ -17,6 +17,7 @@ from typing import BinaryIO
 from typing import NamedTuple
 
 from tinygin.config import errors
+from tinygin.config import paths
 
 _LOCAL_HEADER = struct.Struct('<4s22xHH')
 _INFLATE = {zipfile.ZIP_STORED: False, zipfile.ZIP_DEFLATED: True}
@@ -63,6 +64,24 @@ class Member(NamedTuple):
 
 class CorruptMemberError(Exception):
   """One member of an archive cannot be read; the text says why."""
+
+
+def find(path: str, parameter: str) -> str:
+  """Returns the absolute path of a source, or its address.
+
+  Args:
+    path: as the user wrote it.
+    parameter: by which it was given.
+
+  Raises:
+    errors.InputError: there is no such file or folder.
+  """
+  try:
+    return paths.find(path)
+  except errors.InputError as error:
+    raise errors.InputError(
+      f'{parameter} must be an existing archive or folder. {error}'
+    ) from error
 
 
 def is_remote(path: str) -> bool:

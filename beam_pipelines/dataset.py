@@ -48,7 +48,7 @@ class Dataset:
       in `rejected.jsonl`; one more, and nothing is built.
   """
 
-  name: Annotated[str, constraints.IsFileName()]
+  name: Annotated[str, constraints.FILE_NAME]
   data_dir: str
   source: examples.Source
   classes: Annotated[int, constraints.AtLeast(2)]

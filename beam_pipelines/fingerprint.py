@@ -76,9 +76,10 @@ def values(component: object) -> dict[str, object]:
 def read(directory: str) -> dict[str, object]:
   """Returns a built data set's metadata; nothing where they are unreadable."""
   try:
-    return json.loads((epath.Path(directory) / 'metadata.json').read_text())
+    found = json.loads((epath.Path(directory) / 'metadata.json').read_text())
   except (FileNotFoundError, ValueError):
     return {}
+  return found if isinstance(found, dict) else {}
 
 
 def differences(

@@ -15,6 +15,7 @@ import functools
 import io
 from collections.abc import Callable
 from typing import Annotated
+from typing import Literal
 from typing import NamedTuple
 
 import gin
@@ -51,7 +52,7 @@ class Jpeg:
   """
 
   quality: Annotated[int, constraints.Between(1, 100)]
-  subsampling: Annotated[str, constraints.OneOf('4:4:4', '4:2:2', '4:2:0')]
+  subsampling: Literal['4:4:4', '4:2:2', '4:2:0']
 
   format = 'jpeg'
 
@@ -125,9 +126,7 @@ class Resize:
     encoding: `@jpeg()` or `@png()`.
   """
 
-  filter: Annotated[
-    str, constraints.OneOf('box', 'catmull_rom', 'lanczos', 'mitchell')
-  ]
+  filter: Literal['box', 'catmull_rom', 'lanczos', 'mitchell']
   unsharp_mask: UnsharpMask | None
   encoding: Jpeg | Png
 

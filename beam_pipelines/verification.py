@@ -21,6 +21,7 @@ from etils import epath
 from PIL import Image
 
 from beam_pipelines import fingerprint
+from tinygin.config import errors
 
 _SAMPLES = 10
 _UNLABELLED = 'test'
@@ -72,13 +73,35 @@ class _File:
   samples: dict[int, list[np.ndarray]]
 
 
+def read_info(directory: str) -> tfds.core.DatasetInfo:
+  """Returns what a data set declares of itself.
+
+  Args:
+    directory: of the data set's version, as for `tfds.builder_from_directory`.
+
+  Raises:
+    errors.InputError: TFDS cannot read it.
+  """
+  try:
+    return tfds.builder_from_directory(directory).info
+  except Exception as error:  # TFDS raises whatever comes.
+    raise errors.InputError(
+      f'{directory} must be a data set that TFDS can read. Received: '
+      f'{type(error).__name__}: {error}. Delete that folder, and build the '
+      'data set again.'
+    ) from error
+
+
 def verify(directory: str) -> Result:
   """Re-reads a data set and returns all that is wrong with it.
 
   Args:
-    directory: of the data set's version, as for `tfds.builder_from_directory`.
+    directory: of the data set's version.
+
+  Raises:
+    errors.InputError: as `read_info`.
   """
-  info = tfds.builder_from_directory(directory).info
+  info = read_info(directory)
   metadata = fingerprint.read(directory)
   result = Result(
     class_names=list(info.features['label'].names),
@@ -138,11 +161,15 @@ def _check_metadata(
     for name in sorted(present - declared)
   ]
   rejected = epath.Path(directory) / fingerprint.REJECTED
-  lines = rejected.read_text().splitlines() if rejected.exists() else []
-  if len([json.loads(line) for line in lines]) != result.rejected:
+  try:
+    lines = rejected.read_text().splitlines() if rejected.exists() else []
+    listed = str(len([json.loads(line) for line in lines]))
+  except ValueError as error:
+    listed = f'none, as it is damaged: {error}'
+  if listed != str(result.rejected):
     result.faults.append(
       f'{fingerprint.REJECTED} must list {result.rejected} images. '
-      f'Received: {len(lines)}.'
+      f'Received: {listed}.'
     )
 
 

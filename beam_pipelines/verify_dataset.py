@@ -3,7 +3,8 @@
 ./bazelw run //beam_pipelines:verify_dataset -- --data_dir=data
 
 Beside each data set it writes `contact_sheet.png`, a row of images for each
-class, and `classes.tsv`. Exit status: 0, all is well; 1, something is wrong.
+class, and `classes.tsv`. Exit status: 0, all is well; 1, something is wrong;
+2, a data set does not even say what it should hold.
 """
 
 import logging
@@ -36,6 +37,8 @@ def main(argv: list[str]) -> None:
     from beam_pipelines import contact_sheet
     from beam_pipelines import verification
   logging.disable(logging.INFO)  # TFDS tells of each file that it reads.
+  for directory in directories:
+    verification.read_info(directory)  # Else faults of others would be lost.
   failed = []
   for directory in directories:
     result = verification.verify(directory)

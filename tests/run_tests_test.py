@@ -10,6 +10,7 @@ from absl.testing import parameterized
 _PROJECT = pathlib.Path(__file__).parent.parent
 _PASSED = '<testcase name="a" status="run"/>'
 _SKIPPED = '<testcase name="b" status="notrun"/>'
+_SKIPPED_ELSEWHERE = '<testcase name="e"><skipped/></testcase>'
 _FAILED = '<testcase name="c"><failure message="no"/></testcase>'
 _BROKEN = '<testcase name="d"><error message="no"/></testcase>'
 
@@ -33,7 +34,7 @@ class RunTestsTest(parameterized.TestCase):
     ('PASSED in 0.5s', [_FAILED], 0, '0 passed, 1 failed', 1),
     (
       'PASSED in 0.5s',
-      [_PASSED, _SKIPPED],
+      [_PASSED, _SKIPPED_ELSEWHERE],
       0,
       '1 passed, 0 failed, 1 skipped',
       0,

@@ -247,7 +247,7 @@ class StoppedTest(SweepCase):
     changes = "sweep.parameters = {'train.behaviour': ['fail once', 'train']}"
     self.sweep(changes)
     reason = (
-      'seed 0: exit status 1: 2 | The disk is full: | /home '
+      'seed 0: exit status 1: The disk is full: | /home '
       '(see swept/trials/0000-seed0.log)'
     )
     self.assertEqual(self.column('reason'), ['', reason])
@@ -256,6 +256,16 @@ class StoppedTest(SweepCase):
     self.sweep(changes, rerun_failed=True)
     self.assertEqual(self.column('status'), ['completed'] * 2)
     self.assertEndsWith(self.logs('0000-seed0'), 'Gone on.\n')
+
+  def test_a_crash_is_told_by_its_exception(self):
+    self.sweep("sweep.parameters = {'train.behaviour': ['crash']}")
+    self.assertEqual(
+      self.column('reason'),
+      [
+        'seed 0: exit status 1: RuntimeError: A mistake in the program. '
+        '(see swept/trials/0000-seed0.log)'
+      ],
+    )
 
   def test_goes_on_only_as_it_was(self):
     self.sweep("sweep.parameters = {'RATE': [0.1]}")
@@ -333,7 +343,7 @@ class RealTest(config_case.ConfigCase):
     self.assertRegex(status.stdout, r'1 +0 +0.01 +[\d.]+ +completed\n')
     self.assertRegex(
       status.stdout,
-      r'Trial 1 failed, seed 0: exit status 1: .*The (validation )?loss must '
+      r'Trial 1 failed, seed 0: exit status 1: The (validation )?loss must '
       r'be finite\. Received: nan in step ',
     )
 

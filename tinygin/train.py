@@ -54,11 +54,11 @@ def main(argv: list[str]) -> int:
     flags.FLAGS.gin_file = [f'{resumed}/{run_directory.CONFIG}']
   with native_output.hidden():
     configuration = entry_point.load_from_flags('train')
-    place = configuration.place('run_dir')
-    if resumed and place.is_flag:
+    bound_at = configuration.place('run_dir')
+    if resumed and bound_at.is_flag:
       raise errors.InputError(
         f'A resumed run stays in its directory, {resumed}. Received: another '
-        f'train.run_dir, by {place}. Leave that out.'
+        f'train.run_dir, by {bound_at}. Leave that out.'
       )
     experiment = configuration.build()
     # TensorFlow, which takes seconds, only once the configuration stands.

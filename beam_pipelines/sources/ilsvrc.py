@@ -25,7 +25,6 @@ from beam_pipelines import fingerprint
 from beam_pipelines import grouping as groupings
 from tinygin.config import constraints
 from tinygin.config import errors
-from tinygin.config import paths
 
 _IMAGE = re.compile(r'(?:.*/)?(n\d{8})/([^/]+)\.JPEG')
 _SHOWN = 10
@@ -71,7 +70,8 @@ class Ilsvrc:
     """See `examples.Source`; the files' names and sizes are their content."""
     try:
       listing = [
-        (file.name, file.size) for file in archives.files(self._path())
+        (file.name, file.size)
+        for file in archives.files(archives.find(self.source, 'ilsvrc.source'))
       ]
       # The name of a single archive, unlike those in a folder, says nothing.
       content = listing if len(listing) > 1 else [size for _, size in listing]
@@ -99,7 +99,7 @@ class Ilsvrc:
       errors.InputError: the source is absent, damaged, or has too few images.
     """
     del downloads
-    path = self._path()
+    path = archives.find(self.source, 'ilsvrc.source')
     images = _images(path)
     chosen = groupings.select(
       list(images), self.keep_classes, self.drop_classes
@@ -121,14 +121,6 @@ class Ilsvrc:
       splits={'train': found, 'validation': []},
       validation_fraction=self.validation_fraction,
     )
-
-  def _path(self) -> str:
-    try:
-      return paths.find(self.source)
-    except errors.InputError as error:
-      raise errors.InputError(
-        f'ilsvrc.source must be an existing archive or folder. {error}'
-      ) from error
 
   def _names(self) -> dict[str, str]:
     """Returns the first name of each class; with its id where two share it."""

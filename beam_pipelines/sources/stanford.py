@@ -22,7 +22,6 @@ from beam_pipelines import examples
 from beam_pipelines import fingerprint
 from beam_pipelines.sources import download
 from tinygin.config import errors
-from tinygin.config import paths
 
 _OFFICIAL_COUNTS = {'train': 100_000, 'validation': 10_000, 'test': 10_000}
 _OFFICIAL_CLASSES = 200
@@ -50,7 +49,7 @@ class Stanford:
     if self.source == official_archive().url:
       return {'stanford.sha256': official_archive().sha256}
     try:
-      path = self._path()
+      path = archives.find(self.source, 'stanford.source')
       found = archives.files(path)
     except errors.InputError:
       return {'stanford.sha256': fingerprint.UNKNOWN}
@@ -73,19 +72,11 @@ class Stanford:
     if self.source == official_archive().url:
       path = download.fetch(official_archive(), downloads)
     else:
-      path = self._path()
+      path = archives.find(self.source, 'stanford.source')
     index = index_archive(path)
     if _is_official(path):
       _check_official_counts(index)
     return index
-
-  def _path(self) -> str:
-    try:
-      return paths.find(self.source)
-    except errors.InputError as error:
-      raise errors.InputError(
-        f'stanford.source must be an existing archive or folder. {error}'
-      ) from error
 
 
 def _is_official(path: str) -> bool:

@@ -189,8 +189,9 @@ class VerifyDatasetTest(parameterized.TestCase):
       fault, 'metadata.json: the fingerprint must be that of the parameters, '
     )
 
-  def test_unreadable_metadata(self):
-    (self.copy / 'metadata.json').write_text('{')
+  @parameterized.parameters('{', '[]')
+  def test_unreadable_metadata(self, content):
+    (self.copy / 'metadata.json').write_text(content)
     self.assertRegex(
       self._faults()[0],
       '^metadata.json: the fingerprint must be .* Received: none.$',
@@ -200,6 +201,12 @@ class VerifyDatasetTest(parameterized.TestCase):
     self._edit_metadata(lambda each: each.update({'rejected': 2}))
     self.assertEqual(
       self._faults(), ['rejected.jsonl must list 2 images. Received: 0.']
+    )
+    (self.copy / 'rejected.jsonl').write_text('{')
+    (fault,) = self._faults()
+    self.assertStartsWith(
+      fault,
+      'rejected.jsonl must list 2 images. Received: none, as it is damaged: ',
     )
 
   def test_contact_sheet_shows_the_images(self):
@@ -214,6 +221,10 @@ class VerifyDatasetTest(parameterized.TestCase):
         np.testing.assert_array_equal(row[:, left : left + 64], image)
 
   def test_program(self):
+    unreadable = self.create_tempdir().full_path
+    shutil.copytree(self.copy, f'{unreadable}/a')
+    shutil.copytree(self.copy, f'{unreadable}/b')
+    pathlib.Path(unreadable, 'b/dataset_info.json').write_text('{')
     self._edit_metadata(lambda each: each.update({'rejected': 2}))
     environment = os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)}
     results = [
@@ -222,9 +233,9 @@ class VerifyDatasetTest(parameterized.TestCase):
          f'--data_dir={path}'],
         env=environment, text=True, capture_output=True, check=False,
       )
-      for path in (self.built, self.copy, self.copy / 'none')
+      for path in (self.built, self.copy, self.copy / 'none', unreadable)
     ]  # fmt: skip
-    good, damaged, absent = results
+    good, damaged, absent, undeclared = results
     self.assertEqual((good.returncode, good.stderr), (0, ''))
     self.assertIn('36 train, 24 validation, 12 test; 12 classes', good.stdout)
     with open(os.path.join(self.built, 'classes.tsv')) as file:
@@ -243,6 +254,12 @@ class VerifyDatasetTest(parameterized.TestCase):
     )
     self.assertEqual(absent.returncode, 2)
     self.assertIn('there is no dataset_info.json', absent.stderr)
+    self.assertEqual((undeclared.returncode, undeclared.stdout), (2, ''))
+    self.assertRegex(
+      undeclared.stderr,
+      f'^{unreadable}/b must be a data set that TFDS can read. Received: '
+      'ParseError: .*. Delete that folder, and build the data set again.\n$',
+    )
 
 
 if __name__ == '__main__':

@@ -20,7 +20,6 @@ from tinygin.config.constraints import Below
 from tinygin.config.constraints import Between
 from tinygin.config.constraints import Each
 from tinygin.config.constraints import Length
-from tinygin.config.constraints import OneOf
 
 _LEVELS = Annotated[tuple[int, ...], Length(1, 3), Each(AtLeast(1))]
 
@@ -41,14 +40,13 @@ class DescribeTest(parameterized.TestCase):
     (Annotated[float, Between(0, 1)], 'a number from 0 to 1'),
     (Annotated[int, AtMost(8)] | None, 'an integer at most 8 or None'),
     (Annotated[int | None, AtLeast(1)], 'a positive integer or None'),
-    (Annotated[str, OneOf('a', 'b')], "one of 'a', 'b'"),
     (Literal['a', 1], "one of 'a', 1"),
     (
-      Annotated[str, constraints.IsFileName()],
+      Annotated[str, constraints.FILE_NAME],
       "a string of letters, digits, '_', '-' and '.'",
     ),
     (
-      Annotated[str, constraints.Pattern('time')],
+      Annotated[str, constraints.TIMED_PATH],
       'a string with no braces but {time}',
     ),
     (_LEVELS, '1 to 3 positive integers'),
@@ -86,8 +84,8 @@ class MatchesTest(parameterized.TestCase):
     (None, Annotated[int | None, AtLeast(1)]),
     (0.5, Annotated[float, Between(0, 1)]),
     ('a', Literal['a']),
-    ('a-1.b_c', Annotated[str, constraints.IsFileName()]),
-    ('a/{time}-{time}', Annotated[str, constraints.Pattern('time')]),
+    ('a-1.b_c', Annotated[str, constraints.FILE_NAME]),
+    ('a/{time}-{time}', Annotated[str, constraints.TIMED_PATH]),
     (print, Callable[..., None]),
     (print, collections.abc.Callable),
     (object(), object),
@@ -115,11 +113,11 @@ class MatchesTest(parameterized.TestCase):
     (1.5, Annotated[float, Between(0, 1)]),
     (float('nan'), Annotated[float, AtLeast(0)]),
     (float('inf'), float),
-    ('', Annotated[str, constraints.IsFileName()]),
-    ('a/b', Annotated[str, constraints.IsFileName()]),
-    ('a/{tim}', Annotated[str, constraints.Pattern('time')]),
-    ('a/{time', Annotated[str, constraints.Pattern('time')]),
-    ('..', Annotated[str, constraints.IsFileName()]),
+    ('', Annotated[str, constraints.FILE_NAME]),
+    ('a/b', Annotated[str, constraints.FILE_NAME]),
+    ('a/{tim}', Annotated[str, constraints.TIMED_PATH]),
+    ('a/{time', Annotated[str, constraints.TIMED_PATH]),
+    ('..', Annotated[str, constraints.FILE_NAME]),
     (1, Literal[True]),
     (3, Callable[..., None]),
     (3, ValueError),
@@ -138,6 +136,7 @@ def _scaled(x, levels: _LEVELS, rate: Annotated[float, Above(0)] = 1.0):
 class _Block:
   width: Annotated[int, AtLeast(1)] | None
   name: str
+  padding: Literal['same', 'valid'] = 'same'
 
 
 class EnforceTest(absltest.TestCase):
@@ -158,6 +157,8 @@ class EnforceTest(absltest.TestCase):
       ValueError, r'width must be a positive integer or None. .* width=0\.'
     ):
       _Block(0, name='a')
+    with self.assertRaisesRegex(ValueError, "padding must be one of 'same', "):
+      _Block(1, 'a', padding='Same')
 
   def test_pythons_own_errors_stay(self):
     with self.assertRaisesRegex(TypeError, "missing 1 required .* 'levels'"):

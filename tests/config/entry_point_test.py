@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -18,6 +19,11 @@ _TEXT = COMPLETE.replace(
 
 
 class EntryPointTest(config_case.ConfigCase):
+  def setUp(self):
+    super().setUp()
+    # Shells ignore it for what runs in the background, programs included.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
   def run_program(self, *arguments, text=_TEXT):
     """Returns exit status, stdout and stderr."""
     self.write('x.gin', text)

@@ -236,11 +236,6 @@ Network.padding = 'same'
     text = self.load(COMPLETE).text()
     self.assertEqual(self.load(text, ['LEARNING_RATE = 0.5']).build().rate, 0.5)
 
-  def test_defaults_in_code(self):
-    text = f'import base64\n{COMPLETE}train.extra = @base64.b32decode()\n'
-    text += "base64.b32decode.s = ''"
-    self.assertEqual(self.load(text).defaults(), ['base64.b32decode.casefold'])
-
 
 class ProvenanceTest(config_case.ConfigCase):
   _FILES = {
@@ -300,6 +295,24 @@ class ProvenanceTest(config_case.ConfigCase):
     )
     self.assertEqual(by_name['b.b32decode', 'casefold']['source'], 'default')
     self.assertEqual(by_name['train', 'network']['value'], '@Network()')
+
+  def test_what_overridden_macros_stood_for(self):
+    files = {
+      'x.gin': "include 'y.gin'\nSMALL = 4\ntrain.count = %SMALL\n"
+      'train.names = [%NAME]\ntrain.label = %LOST',
+      'y.gin': f"{COMPLETE}SMALL = 3\nNAME = 'a'",
+    }
+    flags = [
+      "train.count = 5; train.names = ['b', %NAME]; train.label = 'c'",
+      'Adam.beta = 0.5',
+    ]
+    explained = self.load(files, flags).explained()
+    for line in (
+      'train.count = 5              --gin_bindings[0], over x.gin:3 (4)',
+      "train.names = ['b', 'a']     --gin_bindings[0], over x.gin:4 (['a'])",
+      "train.label = 'c'            --gin_bindings[0], over x.gin:5 (%LOST)",
+    ):
+      self.assertIn(f'{line}\n', explained)
 
   def test_short_flags_are_named(self):
     self.write('x.gin', COMPLETE)

@@ -508,6 +508,15 @@ class ProgramTest(config_case.ConfigCase):
       "Network.padding must be one of 'same', 'valid'. "
       "Received: Network.padding='Same' at x.gin:11.",
     ),
+    *(
+      (
+        "'same'",
+        reference,
+        "Network.padding must be one of 'same', 'valid'. "
+        f'Received: Network.padding={reference} at x.gin:11.',
+      )
+      for reference in ('@text', '@pair()')
+    ),
     (
       '= 0.1',
       "= '0.1'",

@@ -177,6 +177,26 @@ class StoredImagesTest(parameterized.TestCase):
       np.testing.assert_array_equal(stored[1], memory[1])
 
 
+class DeclarationTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ('dataset_info.json', '{', 'ParseError'),
+    ('dataset_info.json', '{}', 'ValueError'),
+    ('features.json', '', 'JSONDecodeError'),
+    ('features.json', 'null', 'TypeError'),
+  )
+  def test_that_cannot_be_read(self, name, content, error):
+    built = source.prepare(DATASET, may_build=True)
+    directory = self.create_tempdir().full_path + '/copy/1.0.0'
+    shutil.copytree(built, directory)
+    pathlib.Path(directory, name).write_text(content)
+    with self.assertRaisesRegex(
+      errors.InputError,
+      f'^{directory} must be a data set that TFDS can read. Received: {error}: '
+      '.*. Delete that folder, and build the data set again.$',
+    ):
+      source.read(directory, 'train', 100)
+
+
 @parameterized.named_parameters(('memory', 100), ('stored', 0))
 class DamageTest(parameterized.TestCase):
   """Files that are not what the data set declares."""

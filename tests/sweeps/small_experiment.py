@@ -19,4 +19,6 @@ class Train:
   rate: Annotated[float, constraints.Above(0)]
   width: Annotated[int, constraints.AtLeast(1)]
   levels: tuple[int, ...]
-  behaviour: Literal['train', 'fail once', 'stop the sweep once', 'diverge']
+  behaviour: Literal[
+    'train', 'fail once', 'crash', 'stop the sweep once', 'diverge'
+  ]

@@ -10,6 +10,7 @@ import signal
 import sys
 
 from tinygin.config import entry_point
+from tinygin.config import errors
 
 
 def main(argv: list[str]) -> None:
@@ -33,8 +34,10 @@ def main(argv: list[str]) -> None:
     while True:  # Until the sweep prunes it.
       signal.pause()
   if train.behaviour == 'fail once' and not again:
-    print('1\n2\nThe disk is full:\n\n  /home', file=sys.stderr)
-    sys.exit(1)
+    print('1\n2', file=sys.stderr)
+    raise errors.RunError('The disk is full:\n\n  /home')
+  if train.behaviour == 'crash':
+    raise RuntimeError('A mistake in the program.')
   if train.behaviour == 'stop the sweep once' and not again:
     os.kill(os.getppid(), signal.SIGTERM)
     while True:

@@ -28,7 +28,7 @@ def unknown_macros(document: statements.Document) -> Iterator[str]:
 def _open_macros(
   document: statements.Document,
 ) -> Iterator[tuple[str, statements.Binding]]:
-  for *_, last in _by_name(document).values():
+  for *_, last in document.by_name.values():
     for macro in resolution.macros(last.value):
       if macro not in document.macros:
         yield macro, last
@@ -36,18 +36,9 @@ def _open_macros(
 
 def statement_faults(document: statements.Document) -> Iterator[str]:
   """Yields what is bound twice, and macros that are set and never used."""
-  for bindings in _by_name(document).values():
+  for bindings in document.by_name.values():
     yield from _repeated(bindings)
   yield from _unused_macros(document)
-
-
-def _by_name(
-  document: statements.Document,
-) -> dict[str, list[statements.Binding]]:
-  found: dict[str, list[statements.Binding]] = {}
-  for binding in document.bindings:
-    found.setdefault(binding.name, []).append(binding)
-  return found
 
 
 def circular_macros(document: statements.Document) -> Iterator[str]:
@@ -88,26 +79,23 @@ def _used_macros(document: statements.Document) -> set[str]:
   }
 
 
-def clashes(
-  document: statements.Document, short_flags: Sequence[str]
-) -> Iterator[str]:
+def clashes(document: statements.Document) -> Iterator[str]:
   """Yields what a short flag and `--gin_bindings` both set."""
-  by_name = _by_name(document)
-  flags = {
-    name: bindings[-1].place
-    for name, bindings in by_name.items()
-    if bindings[-1].place.source in short_flags
+  short = {
+    name: last.place
+    for name, (*_, last) in document.by_name.items()
+    if last.place.is_short_flag
   }
-  for name, bindings in by_name.items():
+  for name, bindings in document.by_name.items():
     others = [
       each.place
       for each in bindings
-      if each.place.is_flag and each.place.source not in short_flags
+      if each.place.is_flag and not each.place.is_short_flag
     ]
     named = {m for each in bindings for m in resolution.macros(each.value)}
     if others:
-      for macro in sorted(flags.keys() & {name, *named}):
-        yield f'{flags[macro]} and {others[-1]} both set {name}: give one.'
+      for macro in sorted(short.keys() & {name, *named}):
+        yield f'{short[macro]} and {others[-1]} both set {name}: give one.'
 
 
 def unknown_components(
@@ -272,11 +260,9 @@ def unused(
   scopes = {scope for scope, _ in reached}
   meant = {near for _, near in _unknown_scopes(program).values()}
   for (scope, selector, _), bindings in program.bound.items():
-    if (scope, selector) in reached:
+    if (scope, selector) in reached or scope in meant:
       continue
     for binding in bindings:
-      if scope in meant:
-        continue
       if scope not in scopes:
         near = components.nearest(scope, scopes - {''})
         yield (

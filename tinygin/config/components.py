@@ -252,16 +252,12 @@ class Registry:
     return '' if maybe or self.find(name) else self._found[name]
 
   def _find(self, name: str) -> Component | str:
-    matching = [
-      each for each in registered() if _is_suffix(name, each.selector)
-    ]
-    exact = [each for each in matching if each.selector == name]
-    if len(matching) > 1 and not exact:
+    matching = _matching(name)
+    if len(matching) > 1:
       choices = sorted(each.selector for each in matching)
       return f' It could be {" or ".join(choices)}.'
     if matching:
-      chosen = (exact or matching)[0]
-      return _component(chosen, _shortest(chosen))
+      return _component(matching[0], _shortest(matching[0]))
     first, *rest = name.split('.')
     if first not in self._symbols:
       return _suggestion(name)
@@ -292,11 +288,14 @@ _IMPORTED = ('import line', '')
 
 def registered() -> list[gin_config.Configurable]:
   """Returns what is registered with gin, but for gin's own builtins."""
-  return [
-    each
-    for selector, each in gin_config._REGISTRY.items()
-    if each.import_source != _IMPORTED and not selector.startswith('gin.')
-  ]
+  return [each for _, each in gin_config._REGISTRY.items() if _is_own(each)]
+
+
+def _is_own(configurable: gin_config.Configurable) -> bool:
+  return (
+    configurable.import_source != _IMPORTED
+    and not configurable.selector.startswith('gin.')
+  )
 
 
 def names() -> list[str]:
@@ -304,18 +303,15 @@ def names() -> list[str]:
   return sorted(map(_shortest, registered()), key=str.lower)
 
 
-def _is_suffix(name: str, selector: str) -> bool:
-  return f'.{selector}'.endswith(f'.{name}')
+def _matching(name: str) -> list[gin_config.Configurable]:
+  """Returns what is registered under a name, or under one that ends in it."""
+  return [*filter(_is_own, gin_config._REGISTRY.get_all_matches(name))]
 
 
 def _shortest(configurable: gin_config.Configurable) -> str:
-  others = [each.selector for each in registered()]
   parts = configurable.selector.split('.')
-  for count in range(1, len(parts)):
-    name = '.'.join(parts[-count:])
-    if sum(_is_suffix(name, each) for each in others) == 1:
-      return name
-  return configurable.selector
+  names = ('.'.join(parts[start:]) for start in reversed(range(len(parts))))
+  return next(name for name in names if _matching(name) == [configurable])
 
 
 def _register(target: Any) -> gin_config.Configurable:
@@ -362,7 +358,13 @@ def _import_fault(error: Exception, each: statements.Import) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-  """A reference, in the scope in which it is used; None: unknown."""
+  """A reference and what it leads to.
+
+  Attributes:
+    reference: As it is written.
+    component: None where no component has that name.
+    scope: In which the component gets its parameters.
+  """
 
   reference: statements.Reference
   component: Component | None

@@ -3,6 +3,7 @@
 A parameter says beside its name what it may be:
 
   levels: Annotated[tuple[int, ...], Length(1, 3), Each(AtLeast(1))]
+  padding: Literal['same', 'valid']
 
 From this come the check of every configuration, the printed reference, and,
 by `enforce`, the check of direct calls:
@@ -89,43 +90,25 @@ class Between:
     return f'from {self.low} to {self.high}'
 
 
-class OneOf:
-  """The value is one of those listed."""
+@dataclasses.dataclass(frozen=True)
+class Written:
+  """The whole value matches a regular expression, described by the words."""
 
-  def __init__(self, *choices: Any):
-    self.choices = choices
-
-  def accepts(self, value: Any) -> bool:
-    """Whether the value is among the choices."""
-    return (type(value), value) in [(type(x), x) for x in self.choices]
-
-  def __str__(self) -> str:
-    return f'one of {", ".join(map(repr, self.choices))}'
-
-
-class IsFileName:
-  """The value names a file in a folder, on any system."""
+  pattern: str
+  words: str
 
   def accepts(self, value: str) -> bool:
-    """Whether the value has only such characters as do no harm."""
-    return re.fullmatch(r'[\w-][\w.-]*', value) is not None
+    """Whether the value matches."""
+    return re.fullmatch(self.pattern, value) is not None
 
   def __str__(self) -> str:
-    return "of letters, digits, '_', '-' and '.'"
+    return self.words
 
 
-class Pattern:
-  """No braces stand in the value but those of a name that is filled in."""
-
-  def __init__(self, name: str):
-    self._field = f'{{{name}}}'
-
-  def accepts(self, value: str) -> bool:
-    """Whether nothing would be left in braces."""
-    return not {'{', '}'} & {*value.replace(self._field, '')}
-
-  def __str__(self) -> str:
-    return f'with no braces but {self._field}'
+# A file in a folder, on any system.
+FILE_NAME = Written(r'[\w-][\w.-]*', "of letters, digits, '_', '-' and '.'")
+# A directory's path, in which the moment is filled in.
+TIMED_PATH = Written(r'([^{}]|\{time\})*', 'with no braces but {time}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,12 +157,8 @@ class Supplies:
     self.names = names
 
 
-class _Continuable:
-  """The class of `CONTINUABLE`."""
-
-
 # On a parameter that may change when a run is continued.
-CONTINUABLE = _Continuable()
+CONTINUABLE = object()
 
 
 _NOUNS = {
@@ -254,15 +233,17 @@ def matches(value: Any, annotation: Any) -> bool:
   """Whether a value fits an annotation: type, range, choice, length.
 
   An int is accepted as a float, a list as a tuple; a bool is no int, infinity
-  no number. A value
-  with a method `fits(type)` (a reference to a component) judges itself.
+  no number. A value with a method `fits(type)` (a reference to a component)
+  judges itself.
   """
   return any(_fits(value, *member) for member in members(annotation))
 
 
 def _fits(value: Any, base: Any, metadata: tuple[Any, ...]) -> bool:
   if hasattr(value, 'fits'):
-    return value.fits(base)
+    is_choice = typing.get_origin(base) is Literal
+    kinds = map(type, typing.get_args(base)) if is_choice else [base]
+    return any(map(value.fits, kinds))
   absent = value is None and base in (None, type(None))
   return _has_type(value, base) and (
     absent or all(each.accepts(value) for each in _constraints(metadata))
@@ -276,7 +257,7 @@ def _constraints(metadata: tuple[Any, ...]) -> list[Constraint]:
 def _has_type(value: Any, base: Any) -> bool:
   origin, arguments = typing.get_origin(base) or base, typing.get_args(base)
   if origin is Literal:
-    return OneOf(*arguments).accepts(value)
+    return (type(value), value) in [(type(x), x) for x in arguments]
   if origin in _SEQUENCES:
     if isinstance(value, str | bytes) or not isinstance(value, abc.Sequence):
       return False
@@ -316,10 +297,9 @@ def _phrase(base: Any, metadata: tuple[Any, ...], plural: bool) -> str:
   origin, arguments = typing.get_origin(base) or base, typing.get_args(base)
   if base in (None, type(None)):
     return 'None'
+  if origin is Literal:
+    return f'one of {", ".join(map(repr, arguments))}'
   constraints = _constraints(metadata)
-  choices = [each for each in constraints if isinstance(each, OneOf)]
-  if origin is Literal or choices:
-    return str(choices[0] if choices else OneOf(*arguments))
   if origin in _SEQUENCES:
     return _sequence_phrase(base, constraints)
   if origin in _MAPPINGS:
@@ -397,8 +377,8 @@ def fault(name: str, value: Any, annotation: Any, where: str = '') -> str:
 def enforce(component: T) -> T:
   """Decorator: checks the annotated arguments of every direct call.
 
-  Only arguments whose annotation holds constraints are checked. Stands below
-  `@gin.register`. A class is changed in place and returned.
+  Only arguments whose annotation holds constraints or choices are checked.
+  Stands below `@gin.register`. A class is changed in place and returned.
 
   Args:
     component: A function, or a class whose constructor is checked.
@@ -421,7 +401,10 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     return {
       name: hint
       for name, hint in hints.items()
-      if any(_constraints(metadata) for _, metadata in members(hint))
+      if any(
+        _constraints(metadata) or typing.get_origin(base) is Literal
+        for base, metadata in members(hint)
+      )
     }
 
   @functools.wraps(function)

@@ -1,6 +1,8 @@
 """What every program does first: flags, exit statuses, one error message."""
 
+import contextlib
 import os
+import pathlib
 import re
 import signal
 import sys
@@ -73,20 +75,17 @@ def define_config_flags() -> None:
     [],
     'A gin file, relative to the working directory or to the project. '
     'Repeatable; later files override earlier ones.',
-    module_name=__name__,
   )
   flags.DEFINE_multi_string(
     'gin_bindings',
     [],
     'Bindings that override the files: "EPOCHS = 3; train.run_dir = '
     "'mine'\". Repeatable; strings need their own quotes.",
-    module_name=__name__,
   )
   flags.DEFINE_multi_string(
     'gin_search_path',
     [],
     "A folder for includes, after the including file's own. Repeatable.",
-    module_name=__name__,
   )
   for name, help_text in (
     (
@@ -99,14 +98,14 @@ def define_config_flags() -> None:
       'Describe everything that can be configured, or --help_config=NAME.',
     ),
   ):
-    flags.DEFINE_flag(_OptionalValue(name, help_text), module_name=__name__)
+    flags.DEFINE_flag(_OptionalValue(name, help_text))
 
 
 def define_short_flags() -> None:
   """Defines --levels, --width, …: each sets a macro of the configuration."""
   for name, (macro, parser, help_text) in _SHORT_FLAGS.items():
     help_text = f'{help_text} Sets {macro}.'
-    flags.DEFINE(parser, name, None, help_text, module_name=__name__)
+    flags.DEFINE(parser, name, None, help_text)
 
 
 def load_from_flags(
@@ -162,6 +161,8 @@ def _short_bindings() -> list[tuple[str, str]]:
 
 
 Main = Callable[[list[str]], int | None]
+# Names a file for the message, which a log does not tell from what went before.
+MESSAGE_FILE = 'TINYGIN_MESSAGE_FILE'
 
 
 def run(main: Main, arguments: str = '') -> NoReturn:
@@ -169,7 +170,9 @@ def run(main: Main, arguments: str = '') -> NoReturn:
 
   Exit status: what `main` returns (None: 0); 2 with one message on stderr for
   wrong flags and for `InputError`; likewise that of a `RunError`, and 143 and
-  130 after SIGTERM and SIGINT; 1 with a traceback for anything else.
+  130 after SIGTERM and SIGINT; 1 with a traceback for anything else. The
+  message also goes to the file that the environment variable `MESSAGE_FILE`
+  names.
 
   Args:
     main: Takes the program's name and the arguments that are no flags.
@@ -200,17 +203,21 @@ def _guarded(main: Main, argv: list[str]) -> int:
   except errors.InputError as error:
     if flags.FLAGS.verbosity > 0:
       traceback.print_exc()
-    print(error, file=sys.stderr)
-    return 2
+    return _tell(str(error), 2)
   except errors.RunError as error:
-    print(error, file=sys.stderr)
-    return error.exit_status
+    return _tell(str(error), error.exit_status)
   except _Terminated:
-    print('Stopped by SIGTERM.', file=sys.stderr)
-    return 143
+    return _tell('Stopped by SIGTERM.', 143)
   except KeyboardInterrupt:
-    print('Stopped by SIGINT.', file=sys.stderr)
-    return 130
+    return _tell('Stopped by SIGINT.', 130)
+
+
+def _tell(message: str, status: int) -> int:
+  print(message, file=sys.stderr)
+  if path := os.environ.get(MESSAGE_FILE):
+    with contextlib.suppress(OSError):  # The message may be: a full disk.
+      pathlib.Path(path).write_text(message)
+  return status
 
 
 def _parse(argv: list[str], arguments: str) -> list[str]:

@@ -36,12 +36,11 @@ def load(
   """Loads files, then bindings, then short flags; later ones win.
 
   Args:
-    gin_files: Paths as the user wrote them.
-    gin_bindings: Each holds bindings separated by newlines or `;`.
+    gin_files: See `statements.read`.
+    gin_bindings: See `statements.read`.
     root: The name of the component that the program builds.
-    short_flags: Pairs of a flag and the binding that it stands for, such as
-      `('--epochs', 'EPOCHS = 3')`.
-    search_paths: Folders for includes, after the including file's own.
+    short_flags: See `statements.read`.
+    search_paths: See `statements.read`.
     other_roots: Names of what other programs build from the same files: what
       is bound for them is not unused.
 
@@ -58,12 +57,8 @@ def load(
     )
   document = statements.read(gin_files, gin_bindings, short_flags, search_paths)
   _raise_if([*document.faults, *checking.circular_macros(document)])
-  flags = [flag for flag, _ in short_flags]
   found = [*checking.statement_faults(document)]
-  hiding = [
-    *checking.unknown_macros(document),
-    *checking.clashes(document, flags),
-  ]
+  hiding = [*checking.unknown_macros(document), *checking.clashes(document)]
   registry = components.Registry(document.imports)
   hiding += registry.faults
   hiding += checking.unknown_components(document, registry)
@@ -73,13 +68,13 @@ def load(
   if start is None:
     _raise_if([*hiding, *found])
   program = resolution.Program(document, registry)
-  program.follow('', start)
+  root_node = program.follow('', start)
   others = [each for each in map(registry.find, other_roots) if each]
   found += checking.faults(program)
   if not hiding:  # Else too much would seem to be out of reach.
     found += checking.unused(document, program, start, others)
   _raise_if([*hiding, *found])
-  return Configuration(document, program, start)
+  return Configuration(document, program, root_node)
 
 
 def _raise_if(faults: Iterable[str]) -> None:
@@ -94,7 +89,7 @@ class Configuration:
     self,
     document: statements.Document,
     program: resolution.Program,
-    root: components.Component,
+    root: resolution.Node,
   ):
     self._document = document
     self._program = program
@@ -134,32 +129,16 @@ class Configuration:
         if use.user is node and use.parameter in kept(node)
       ]
 
-    root = self._program.nodes['', self._root.selector]
     return {
       f'{scope}/{node.component.name}.{name}'.removeprefix('/')
-      for node in resolution.reachable([root], following)
+      for node in resolution.reachable([self._root], following)
       for scope in resolution.prefixes(node.scope)
       for name in kept(node)
     }
 
   def place(self, parameter: str) -> statements.Place:
     """Returns where the value of a parameter of the root was set."""
-    root = self._program.nodes['', self._root.selector]
-    return root.arguments[parameter].setter.place
-
-  def defaults(self) -> list[str]:
-    """Returns the parameters that take a value from a default in code.
-
-    A default of None means that something is absent, and is no value.
-    """
-    return [
-      f'{node.name}.{name}'
-      for node in self._program.nodes.values()
-      for name, parameter in node.component.parameters.items()
-      if name not in node.arguments
-      and name not in node.supplied | node.component.closed
-      and parameter.default not in (None, components.EMPTY)
-    ]
+    return self._root.arguments[parameter].setter.place
 
   def build(self) -> Any:
     """Calls the root component with everything that is bound.
@@ -181,7 +160,7 @@ class Configuration:
         value = constraints.as_declared(argument.value, annotation)
         gin.bind_parameter((scope, selector, name), _for_gin(value))
     with self.explaining():
-      return gin.get_configurable(self._root.selector)()
+      return gin.get_configurable(self._root.component.selector)()
 
   @contextlib.contextmanager
   def explaining(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ import functools
 import os
 import re
 import sys
-import sysconfig
+from collections.abc import Sequence
 
 from tinygin.config import errors
 
@@ -35,12 +35,14 @@ def resolve(path: str) -> str:
   return os.path.normpath(os.path.join(working_directory(), path))
 
 
-def find(path: str) -> str:
+def find(path: str, folders: Sequence[str] = ()) -> str:
   """Returns the absolute path of an existing input, file or folder.
 
   Args:
-    path: As the user wrote it: relative to the working directory or, failing
-      that, to the project's root. URLs are returned as they are.
+    path: As the user wrote it, relative to one of the folders. URLs are
+      returned as they are.
+    folders: The first in which it exists counts; by default the working
+      directory and the project's root.
 
   Returns:
     An absolute path that exists.
@@ -50,15 +52,17 @@ def find(path: str) -> str:
   """
   if _URL.match(path):
     return path
-  root = os.path.join(project_root(), os.path.expanduser(path))
-  candidates = [resolve(path), os.path.normpath(root)]
+  candidates = [
+    os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
+    for folder in folders or (working_directory(), project_root())
+  ]
   for candidate in candidates:
     if os.path.exists(candidate):
       return candidate
-  raise errors.InputError(missing(path, candidates))
+  raise errors.InputError(_missing(path, candidates))
 
 
-def missing(path: str, candidates: list[str]) -> str:
+def _missing(path: str, candidates: list[str]) -> str:
   """Says that `path` is in none of the places; names the nearest file."""
   message = f'No such file: {path}.'
   for candidate in candidates:
@@ -75,13 +79,11 @@ def missing(path: str, candidates: list[str]) -> str:
 def is_library(module: str) -> bool:
   """Whether an imported module is Python's own or an installed package's."""
   file = getattr(sys.modules.get(module), '__file__', None)
-  known = sysconfig.get_paths()
-  folders = tuple(known[each] + os.sep for each in ('stdlib', 'platstdlib'))
   return (
     file is None
+    or module.partition('.')[0] in sys.stdlib_module_names
     or f'{os.sep}site-packages{os.sep}' in file
     or f'{os.sep}dist-packages{os.sep}' in file
-    or file.startswith(folders)
   )
 
 

@@ -92,7 +92,6 @@ def _bound(argument: resolution.Argument) -> dict[str, Any]:
     'over': [
       {'source': each.place.source, 'text': repr(each.value)}
       for each in argument.overridden
-      if each.value != statements.Macro(statements.REQUIRED)
     ],
   }
 

@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import os
 import re
+from collections.abc import Iterator
 
 import tabulate
 
@@ -15,19 +16,21 @@ from tinygin.config import paths
 from tinygin.config import statements
 
 _PACKAGES = ('tinygin', 'beam_pipelines')
+# Where each component's parameter is bound.
+Places = dict[tuple[str, str], list[str]]
 
 
-def component_modules() -> list[str]:
-  """Returns the project's modules that register components."""
-  found = []
+def import_components() -> None:
+  """Imports the project's modules that register components."""
   for package in _PACKAGES:
     pattern = os.path.join(paths.project_root(), package, '**', '*.py')
     for path in sorted(glob.glob(pattern, recursive=True)):
       with open(path, encoding='utf-8') as file:
         if '\n@gin.' in file.read():
           relative = os.path.relpath(path, paths.project_root())
-          found.append(relative.removesuffix('.py').replace(os.sep, '.'))
-  return found
+          importlib.import_module(
+            relative.removesuffix('.py').replace(os.sep, '.')
+          )
 
 
 def describe(name: str = '') -> str:
@@ -44,8 +47,7 @@ def describe(name: str = '') -> str:
   Raises:
     InputError: There is no such component.
   """
-  for module in component_modules():
-    importlib.import_module(module)
+  import_components()
   first = name.partition('.')[0]
   imports = []
   if '.' in name and importlib.util.find_spec(first):
@@ -63,21 +65,19 @@ def describe(name: str = '') -> str:
 
 def page() -> str:
   """Returns the project's components as a page of Markdown, by module."""
-  for module in component_modules():
-    importlib.import_module(module)
+  import_components()
   registry = components.Registry([])
   bound = _binding_files()
-  modules: dict[str, list[components.Component]] = {}
+  modules: dict[str, list[str]] = {}
   for name in components.names():
     component = registry.find(name)
-    if component.target.__module__.partition('.')[0] in _PACKAGES:
-      modules.setdefault(component.target.__module__, []).append(component)
-  lines = [_PAGE_HEADER]
+    module = component.target.__module__
+    if module.partition('.')[0] in _PACKAGES:
+      modules.setdefault(module, []).append(_markdown(component, bound))
+  sections = [_PAGE_HEADER]
   for module in sorted(modules):
-    lines += [f'## {module}', '']
-    for component in modules[module]:
-      lines += [*_markdown(component, bound), '']
-  return '\n'.join(lines).rstrip() + '\n'
+    sections += [f'## {module}', *modules[module]]
+  return '\n\n'.join(sections) + '\n'
 
 
 _PAGE_HEADER = """\
@@ -85,39 +85,25 @@ _PAGE_HEADER = """\
 
 All that gin files can bind, from the code itself: written by
 `./bazelw run //docs:write_reference`. `--help_config=NAME` shows the same, and
-the parameters of other libraries' components.
-"""
+the parameters of other libraries' components."""
 
 
-def _markdown(
-  component: components.Component, bound: dict[tuple[str, str], list[str]]
-) -> list[str]:
+def _markdown(component: components.Component, bound: Places) -> str:
   documentation = inspect.getdoc(component.target) or ''
   meanings = _meanings(documentation)
-  rows = [
-    (
-      f'`{name}`',
-      meanings.get(name, ''),
-      constraints.describe(parameter.annotation),
-      ' '.join(
-        dict.fromkeys(
-          f'`{place.partition(":")[0].removeprefix("gin/")}`'
-          for place in bound.get((component.name, name), ())
-        )
-      ),
+  lines = [f'### {component.name}', '', documentation.partition('\n')[0]]
+  rows = [*_rows(component, bound)]
+  if rows:
+    lines += ['', '| | | expected | bound in |', '|---|---|---|---|']
+  for name, parameter, places in rows:
+    files = dict.fromkeys(
+      f'`{place.partition(":")[0].removeprefix("gin/")}`' for place in places
     )
-    for name, parameter in _known(component).items()
-  ]
-  cells = [[cell.replace('|', '\\|') for cell in row] for row in rows]
-  table = ['| | | expected | bound in |', '|---|---|---|---|'] if rows else []
-  return [
-    f'### {component.name}',
-    '',
-    documentation.partition('\n')[0],
-    '',
-    *table,
-    *(f'| {" | ".join(row)} |' for row in cells),
-  ]
+    expected = constraints.describe(parameter.annotation)
+    cells = f'`{name}`', meanings.get(name, ''), expected, ' '.join(files)
+    escaped = (cell.replace('|', '\\|') for cell in cells)
+    lines.append(f'| {" | ".join(escaped)} |')
+  return '\n'.join(lines)
 
 
 def _meanings(documentation: str) -> dict[str, str]:
@@ -131,31 +117,29 @@ def _meanings(documentation: str) -> dict[str, str]:
   return {name: ' '.join(text.split()) for name, text in entries}
 
 
-def _known(component: components.Component) -> dict[str, components.Parameter]:
-  """Returns the parameters that can be bound."""
-  return {
-    name: parameter
-    for name, parameter in component.parameters.items()
-    if name not in component.closed
-  }
+def _rows(
+  component: components.Component, bound: Places
+) -> Iterator[tuple[str, components.Parameter, list[str]]]:
+  """Yields each parameter that can be bound, and where that is done."""
+  for name, parameter in component.parameters.items():
+    if name not in component.closed:
+      yield name, parameter, bound.get((component.name, name), [])
 
 
-def _section(
-  component: components.Component, bound: dict[tuple[str, str], list[str]]
-) -> str:
-  known = _known(component)
+def _section(component: components.Component, bound: Places) -> str:
   rows = [
     (
       f'  {name}',
       constraints.describe(parameter.annotation),
       'required' if parameter.is_required else repr(parameter.default),
-      ' '.join(bound.get((component.name, name), ())),
+      ' '.join(places),
     )
-    for name, parameter in known.items()
+    for name, parameter, places in _rows(component, bound)
   ]
   documentation = inspect.getdoc(component.target) or ''
+  names = ', '.join(name.strip() for name, *_ in rows)
   lines = [
-    f'{component.name}({", ".join(known)})',
+    f'{component.name}({names})',
     f'  {documentation.partition(chr(10))[0]}',
     f'  {component.target.__module__}',
   ]
@@ -167,9 +151,9 @@ def _section(
   return ''.join(f'{line.rstrip()}\n' for line in lines)
 
 
-def _binding_files() -> dict[tuple[str, str], list[str]]:
+def _binding_files() -> Places:
   """Returns which of the project's gin files bind a component's parameter."""
-  found: dict[tuple[str, str], list[str]] = {}
+  found: Places = {}
   folder = os.path.join(paths.project_root(), 'gin')
   for path in sorted(glob.glob(f'{folder}/**/*.gin', recursive=True)):
     name = paths.display(path)

@@ -36,7 +36,8 @@ class Argument:
     binding: The statement that binds the parameter.
     macros: The macro that the binding names, the macro that this one names, …:
       the last one's definition has set the value.
-    overridden: Earlier values of what has set the value, latest first.
+    overridden: Earlier statements on what has set the value, latest first, with
+      their values as `value`; those that left it open are not among them.
   """
 
   value: Any
@@ -104,7 +105,7 @@ class Node:
     return {name for use in self.uses for name in use.supplied or ()}
 
 
-class _Unknown:
+class _Unknown(statements.Macro):
   """The value of a macro that nothing sets: a fault of its own, no other."""
 
   def fits(self, annotation: Any) -> bool:
@@ -171,24 +172,29 @@ class Program:
         break
     else:
       return None
-    history, macros = bindings, []
+    history, through = bindings, []
     while (
       isinstance(macro := history[-1].value, statements.Macro)
       and macro.name in self.macros
     ):
       history = self.macros[macro.name]
-      macros.append(history[-1])
+      through.append(history[-1])
     overridden = [*reversed(history[:-1])]
-    if macros:
+    if through:
       overridden += reversed(bindings[:-1])
     value = self.resolve(bindings[-1].value, scope)
-    return Argument(value, bindings[-1], tuple(macros), tuple(overridden))
+    resolved = tuple(
+      dataclasses.replace(each, value=self.resolve(each.value, scope))
+      for each in overridden
+      if each.value != statements.Macro(statements.REQUIRED)
+    )
+    return Argument(value, bindings[-1], tuple(through), resolved)
 
   def resolve(self, value: Any, scope: str) -> Any:
     """Replaces macros by their values and references by targets."""
     if isinstance(value, statements.Macro):
       if value.name not in self.macros:
-        return _Unknown()
+        return _Unknown(value.name)
       return self.resolve(self.macros[value.name][-1].value, scope)
     if isinstance(value, statements.Reference):
       component = self._registry.find(value.component)

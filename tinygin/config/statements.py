@@ -22,6 +22,7 @@ from tinygin.config import paths
 
 REQUIRED = 'gin.REQUIRED'
 _MACRO = '[A-Z][A-Z0-9_]*'
+_BINDINGS_FLAG = '--gin_bindings'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Place:
   def is_flag(self) -> bool:
     """Whether the command line brought the statement."""
     return self.source.startswith('--')
+
+  @property
+  def is_short_flag(self) -> bool:
+    """Whether that was a flag such as `--epochs`, which sets a macro."""
+    return self.is_flag and not self.source.startswith(_BINDINGS_FLAG)
 
   def __str__(self) -> str:
     return self.source
@@ -114,13 +120,21 @@ class Document:
   faults: list[str] = dataclasses.field(default_factory=list)
 
   @functools.cached_property
-  def macros(self) -> dict[str, list[Binding]]:
-    """Every definition of every macro, in order."""
+  def by_name(self) -> dict[str, list[Binding]]:
+    """Every binding of every left-hand side, in order."""
     found: dict[str, list[Binding]] = {}
     for binding in self.bindings:
-      if not binding.component:
-        found.setdefault(binding.parameter, []).append(binding)
+      found.setdefault(binding.name, []).append(binding)
     return found
+
+  @functools.cached_property
+  def macros(self) -> dict[str, list[Binding]]:
+    """Every definition of every macro, in order."""
+    return {
+      name: found
+      for name, found in self.by_name.items()
+      if not found[0].component
+    }
 
 
 def read(
@@ -145,7 +159,7 @@ def read(
   for name in gin_files:
     reader.read_argument(name)
   for index, text in enumerate(gin_bindings):
-    flag = f'--gin_bindings[{index}]'
+    flag = f'{_BINDINGS_FLAG}[{index}]'
     reader.read_text(_split_lines(text), Place(flag, flag))
   for flag, text in short_flags:
     reader.read_text(text, Place(flag, flag))
@@ -200,13 +214,12 @@ class _Reader:
     root = paths.project_root()
     beside = os.path.dirname(self._open[-1])
     folders = [beside, *self._search_paths, os.path.join(root, 'gin'), root]
-    candidates = [os.path.join(folder, name) for folder in folders]
-    for candidate in filter(os.path.isfile, candidates):
-      chain = (place.source, *place.chain)
-      self._read_file(os.path.normpath(candidate), place.source, chain)
+    try:
+      path = paths.find(name, folders)
+    except errors.InputError as error:
+      self._fault(f'{error} Included at {place}.')
       return
-    message = paths.missing(name, candidates)
-    self._fault(f'{message} Included at {place}.')
+    self._read_file(path, place.source, (place.source, *place.chain))
 
   def _read_file(
     self, path: str, brought_by: str, chain: tuple[str, ...]

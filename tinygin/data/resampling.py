@@ -1,17 +1,14 @@
 """Moves the pixels of a batch of images: one affine resampling for each."""
 
-from typing import Annotated
+from typing import Literal
 
 import tensorflow as tf
 
-from tinygin.config import constraints
 from tinygin.data import order
 
 # What lies outside of an image: black, its nearest edge, its mirror image, or
 # its other side.
-Edge = Annotated[
-  str, constraints.OneOf('constant', 'nearest', 'reflect', 'wrap')
-]
+Edge = Literal['constant', 'nearest', 'reflect', 'wrap']
 Coordinate = tf.Tensor | float
 
 

@@ -110,7 +110,14 @@ def read(directory: str, split: str, memory_limit_mib: int) -> Split:
     InputError: no such split, an empty one, or files that are damaged or hold
       another number of examples than the data set declares.
   """
-  info = tfds.builder_from_directory(directory).info
+  try:
+    info = tfds.builder_from_directory(directory).info
+  except Exception as error:  # TFDS raises whatever comes.
+    raise errors.InputError(
+      f'{directory} must be a data set that TFDS can read. Received: '
+      f'{type(error).__name__}: {error}. Delete that folder, and build the '
+      'data set again.'
+    ) from error
   try:
     split_info = info.splits[split]
   except (KeyError, ValueError) as error:

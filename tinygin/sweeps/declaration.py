@@ -82,7 +82,7 @@ class Sweep:
   """
 
   name: str
-  directory: Annotated[str, constraints.Pattern('time')]
+  directory: Annotated[str, constraints.TIMED_PATH]
   storage: str | None
   gin_files: Annotated[Sequence[str], constraints.Length(1)]
   gin_bindings: Sequence[str]
@@ -92,14 +92,10 @@ class Sweep:
     constraints.Length(1),
     constraints.Each(constraints.AtLeast(0)),
   ]
-  metric: Annotated[
-    str,
-    constraints.OneOf(
-      *('top1', 'top5', 'loss'),
-      *('average_top1', 'average_top5', 'average_loss'),
-    ),
+  metric: Literal[
+    'top1', 'top5', 'loss', 'average_top1', 'average_top5', 'average_loss'
   ]
-  direction: Annotated[str, constraints.OneOf('maximize', 'minimize')]
+  direction: Literal['maximize', 'minimize']
   sampler: (
     Literal['grid']
     | Annotated[

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from tinygin.config import entry_point
 from tinygin.config import errors
 from tinygin.config import paths
 from tinygin.training import run_directory
 
-# How many of the last lines that a run has printed tell why it has failed.
+# How many lines of a message tell why a run has failed.
 _REASON_LINES = 3
 _TRAIN = (sys.executable, '-m', 'tinygin.train')
 
@@ -36,12 +37,18 @@ class Run:
     """
     self.directory = directory
     self._log = directory.with_name(f'{directory.name}.log')
+    self._message = directory.with_name(f'{directory.name}.message')
     self._log.parent.mkdir(exist_ok=True)
+    self._message.unlink(missing_ok=True)
     path = [paths.project_root(), os.environ.get('PYTHONPATH')]
     with open(self._log, 'ab') as output:
       self._process = subprocess.Popen(
         [*_TRAIN, *arguments],
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, path))},
+        env={
+          **os.environ,
+          'PYTHONPATH': os.pathsep.join(filter(None, path)),
+          entry_point.MESSAGE_FILE: str(self._message),
+        },
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -79,8 +86,14 @@ class Run:
       if status < 0
       else f'exit status {status}'
     )
-    lines = map(str.strip, self._log.read_text(errors='replace').splitlines())
-    last = ' | '.join([*filter(None, lines)][-_REASON_LINES:])
+    # A traceback ends in the exception, and a crash in whatever is known.
+    lines = _lines(self._message)[:_REASON_LINES] or _lines(self._log)[-1:]
     raise errors.RunError(
-      f'{how}: {last} (see {paths.display(str(self._log))})'
+      f'{how}: {" | ".join(lines)} (see {paths.display(str(self._log))})'
     )
+
+
+def _lines(path: pathlib.Path) -> list[str]:
+  """Returns the lines of a file that are not empty; of none, none."""
+  text = path.read_text(errors='replace') if path.exists() else ''
+  return [*filter(None, map(str.strip, text.splitlines()))]

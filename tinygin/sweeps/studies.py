@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 from tinygin.config import differences
 from tinygin.config import errors
 from tinygin.sweeps import declaration
+from tinygin.training import run_directory
 
 # What may differ from start to start, and between machines.
 _MAY_CHANGE = frozenset(
@@ -113,7 +114,7 @@ class Trials:
     self._sweep = sweep
     identity = directory / 'worker'
     if not identity.exists():
-      identity.write_text(uuid.uuid4().hex)
+      run_directory.write(identity, uuid.uuid4().hex.encode())
     self._worker = identity.read_text()
     self._cut = [
       trial

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Annotated
+from typing import Literal
 
 import gin
 import keras
@@ -67,7 +68,7 @@ class Experiment:
     keep_checkpoints: how many of the newest stay, beside the best by top-1.
   """
 
-  run_dir: Annotated[str, constraints.Pattern('time'), _MAY_CHANGE]
+  run_dir: Annotated[str, constraints.TIMED_PATH, _MAY_CHANGE]
   seed: Annotated[int, constraints.Between(0, 2**31 - 1)]
   dataset: source.BuildableDataset
   train_split: str
@@ -91,7 +92,7 @@ class Experiment:
     Annotated[float, constraints.Above(0), constraints.Below(1)] | None
   )
   strategy: tf.distribute.Strategy
-  precision: Annotated[str, constraints.OneOf('float32', 'bfloat16')]
+  precision: Literal['float32', 'bfloat16']
   jit_compile: bool
   batch_size: Positive
   accumulation: Positive

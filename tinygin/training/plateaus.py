@@ -7,16 +7,14 @@ continues to count where it stopped.
 
 import dataclasses
 from typing import Annotated
+from typing import Literal
 
 import gin
 
 from tinygin.config import constraints
 
-Monitor = Annotated[
-  str,
-  constraints.OneOf(
-    'train_loss', 'train_top1', 'validation_loss', 'validation_top1'
-  ),
+Monitor = Literal[
+  'train_loss', 'train_top1', 'validation_loss', 'validation_top1'
 ]
 NonNegative = Annotated[float, constraints.AtLeast(0)]
 Periods = Annotated[int, constraints.AtLeast(0)]
