@@ -87,8 +87,8 @@ def read_info(directory: str) -> tfds.core.DatasetInfo:
   except Exception as error:  # TFDS raises whatever comes.
     raise errors.InputError(
       f'{directory} must be a data set that TFDS can read. Received: '
-      f'{type(error).__name__}: {error}. Delete that folder, and build the '
-      'data set again.'
+      f'{type(error).__name__}: {str(error).rstrip(".")}. Delete that folder, '
+      'and build the data set again.'
     ) from error
 
 

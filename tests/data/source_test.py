@@ -192,7 +192,7 @@ class DeclarationTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       errors.InputError,
       f'^{directory} must be a data set that TFDS can read. Received: {error}: '
-      '.*. Delete that folder, and build the data set again.$',
+      r'.*[^.]\. Delete that folder, and build the data set again.$',
     ):
       source.read(directory, 'train', 100)
 
