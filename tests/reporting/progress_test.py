@@ -22,10 +22,13 @@ class _Terminal:
 
   def lines(self):
     """Returns what was written, cut where the live line is erased."""
-    written = os.read(self._screen, 4096).decode()
+    self.stream.write('\0')
     self.stream.close()
+    written = b''
+    while not written.endswith(b'\0'):  # It may come in parts.
+      written += os.read(self._screen, 4096)
     os.close(self._screen)
-    return written.split('\r\x1b[2K')
+    return written[:-1].decode().split('\r\x1b[2K')
 
 
 class ProgressTest(absltest.TestCase):
