@@ -100,6 +100,7 @@ def _reading(
   kept = []
 
   def first() -> int:
+    kept.clear()  # So that memory holds no second copy of the split.
     split = source.read(directory, _SPLIT.value, limit_mib)
     dataset = _batches(split, strategy, [], lambda x: tf.cast(x, tf.uint8))
     kept[:] = [iter(dataset), split.size // _BATCH_SIZE.value]
@@ -124,8 +125,9 @@ def _augmenting(
   steps = min(split.size, _AUGMENTED_IMAGES) // _BATCH_SIZE.value
 
   def contender(augmentation) -> Callable[[], int]:
-    iterator = iter(_batches(split, strategy, augmentation, standardize))
-    return lambda: _drain(iterator, steps)
+    dataset = _batches(split, strategy, augmentation, standardize)
+    # An iterator that is kept would go on augmenting ahead, in others' time.
+    return lambda: _drain(iter(dataset), steps)
 
   return {name: contender(each) for name, each in recipes.items()}
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tinygin.data import order
+from tinygin.data import pipelines
 from tinygin.data import source
 
 Augmentation = Callable[
@@ -13,6 +14,8 @@ Augmentation = Callable[
 ]
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
 Batches = tf.distribute.DistributedDataset | tf.data.Dataset
+
+_PREFETCHED = 8  # Batches that wait for the steps that take them.
 
 
 def training(
@@ -150,10 +153,10 @@ def _distribute(
       tf.autograph.experimental.do_not_convert(
         lambda element: load(element // local, first_replica + element % local)
       ),
-      num_parallel_calls=tf.data.AUTOTUNE,
+      num_parallel_calls=pipelines.PARALLEL_CALLS,
       deterministic=True,
     )
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return batches.prefetch(_PREFETCHED).with_options(pipelines.fixed())
 
   on_cpu = not tf.config.list_logical_devices('GPU')
   if strategy.num_replicas_in_sync == 1 and on_cpu:

@@ -62,7 +62,10 @@ class Random:
     self._draws = 0
 
   def uniform(self, low: float, high: float) -> tf.Tensor:
-    """Returns a float32 tensor (batch,) of draws from [low, high)."""
+    """Returns a float32 tensor (batch,) of draws from [low, high).
+
+    Where low is not 0, rounding can give high itself.
+    """
     self._draws += 1
     draw = tf.constant((self._draws * _GOLDEN_RATIO) % 2**64, tf.uint64)
     bits = tf.bitwise.right_shift(

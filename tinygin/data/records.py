@@ -15,12 +15,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tinygin.config import errors
+from tinygin.data import pipelines
 
 Instructions = Sequence[tfds.core.utils.shard_utils.FileInstruction]
 
 _BATCH = 256
-# A split is read too fast for TensorFlow to find out by itself.
-_PARALLEL_CALLS = len(os.sched_getaffinity(0))
 # A record is its length, a checksum of the length, the data and a checksum of
 # the data.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
@@ -45,9 +44,11 @@ def decoded(
   """
   count = sum(each.take for each in instructions)
   # A mapping is aligned as TensorFlow needs it.
-  memory = mmap.mmap(-1, count * math.prod(image_shape))
+  memory = mmap.mmap(
+    -1, count * math.prod(image_shape), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+  )
   with contextlib.suppress(OSError):  # Where the kernel has no large pages.
-    memory.madvise(mmap.MADV_HUGEPAGE)  # Filled a tenth faster.
+    memory.madvise(mmap.MADV_HUGEPAGE)
   images = np.frombuffer(memory, np.uint8).reshape(count, *image_shape)
   labels = np.empty(count, np.int64)
   parts = tf.data.Dataset.from_tensor_slices(
@@ -66,8 +67,9 @@ def decoded(
     .batch(_BATCH)
     .map(
       lambda records: (decode_images(records, image_shape), _labels(records)),
-      _PARALLEL_CALLS,
+      pipelines.PARALLEL_CALLS,
     )
+    .with_options(pipelines.fixed())
   )
   filled = 0
   for batch in _undamaged(examples, instructions):
@@ -151,8 +153,9 @@ def stored(
     .batch(_BATCH)
     .map(
       lambda records: (tf.strings.length(records), _labels(records)),
-      _PARALLEL_CALLS,
+      pipelines.PARALLEL_CALLS,
     )
+    .with_options(pipelines.fixed())
   )
   found = list(_undamaged(batches, instructions))
   sizes, labels = (np.concatenate(part) for part in zip(*found, strict=True))
