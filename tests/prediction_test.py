@@ -2,11 +2,13 @@
 
 import contextlib
 import datetime
+import errno
 import io
 import json
 import os
 import pathlib
 import shutil
+from unittest import mock
 
 import keras
 import numpy as np
@@ -247,6 +249,22 @@ class ExportTest(absltest.TestCase):
         f'^{path} must be a place that can be written. Received: ',
       ):
         exporting.export(CLASSIFIER, 'box', path)
+
+  def test_nothing_is_left_where_the_disk_fills_up(self):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+
+    def save(path):
+      pathlib.Path(path).write_bytes(b'half')
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with (
+      mock.patch.object(CLASSIFIER.model, 'save', save),
+      self.assertRaisesRegex(
+        errors.InputError, r'Received: No space left on device\.$'
+      ),
+    ):
+      exporting.export(CLASSIFIER, 'box', str(folder / 'network.keras'))
+    self.assertEqual(list(folder.iterdir()), [])
 
 
 def _with_alpha():

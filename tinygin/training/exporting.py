@@ -1,6 +1,7 @@
 """A trained network in formats that other programs read."""
 
 import os
+import tempfile
 
 import tensorflow as tf
 
@@ -31,25 +32,35 @@ def export(
   Args:
     classifier: what is written.
     filter_name: what the data set resizes by.
-    path: where nothing is yet.
+    path: where nothing is yet, and nothing is left if writing fails.
 
   Raises:
     InputError: the path cannot be written.
   """
+  folder, name = os.path.split(path)
   try:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    if path.endswith('.keras'):
-      classifier.model.save(path)
-    elif path.endswith('.onnx'):
-      _write_onnx(classifier, path)
-    else:
-      module = ImageClassifier(classifier, filter_name)
-      tf.saved_model.save(module, path, signatures=module.serve)
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+      whole = os.path.join(scratch, name)
+      _write(classifier, filter_name, whole)
+      os.rename(whole, path)
   except (OSError, tf.errors.OpError) as error:
     reason = getattr(error, 'strerror', None) or error
     raise errors.InputError(
       f'{path} must be a place that can be written. Received: {reason}.'
     ) from error
+
+
+def _write(
+  classifier: prediction.Classifier, filter_name: str, path: str
+) -> None:
+  if path.endswith('.keras'):
+    classifier.model.save(path)
+  elif path.endswith('.onnx'):
+    _write_onnx(classifier, path)
+  else:
+    module = ImageClassifier(classifier, filter_name)
+    tf.saved_model.save(module, path, signatures=module.serve)
 
 
 class ImageClassifier(tf.Module):
