@@ -83,7 +83,7 @@ def _fill_memory(size: int) -> None:
   """Fills memory once, and gives it back.
 
   A virtual machine may have to ask its host for each page that is used for the
-  first time, which takes longer than decoding an image into it.
+  first time, which takes about as long as decoding images into it.
   """
   np.ones(size, np.uint8)
 

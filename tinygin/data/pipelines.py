@@ -10,9 +10,9 @@ PARALLEL_CALLS = len(os.sched_getaffinity(0))
 def fixed() -> tf.data.Options:
   """Returns options that leave a pipeline as it is written.
 
-  The end of a tuned pipeline waits for the tuner, which sleeps for as long as
-  the pipeline has run; and rewriting one that captures a split's images fills
-  another tensor of their size with zeros.
+  The end of a tuned pipeline waits for the tuner, which may sleep for as long
+  as the pipeline has run; and rewriting one that captures a split's images
+  fills another tensor of their size with zeros.
   """
   options = tf.data.Options()
   options.autotune.enabled = False
