@@ -176,6 +176,32 @@ class StoredImagesTest(parameterized.TestCase):
       np.testing.assert_array_equal(stored[0], memory[0])
       np.testing.assert_array_equal(stored[1], memory[1])
 
+  @parameterized.parameters(
+    (
+      lambda path: path.unlink(),
+      r'FileNotFoundError: \[Errno 2\] No such file or directory: ',
+    ),
+    (lambda path: os.truncate(path, 64), r'.*Errno 5\] Ends too early: '),
+  )
+  def test_whose_files_change_meanwhile(self, change, error):
+    directory = self.create_tempdir().full_path + '/copy/1.0.0'
+    shutil.copytree(source.prepare(DATASET, may_build=True), directory)
+    split = source.read(directory, 'train', 0)
+    dataset, _ = batches.evaluation(
+      split,
+      tf.distribute.OneDeviceStrategy('/cpu:0'),
+      batch_size=split.size,
+      preprocessing=tf.identity,
+    )
+    change(next(pathlib.Path(directory).glob('*-train.tfrecord*')))
+    with self.assertRaisesRegex(
+      errors.RunError,
+      '^The files of the data set must stay as they are while examples are '
+      f"read from them. Received: {error}'{directory}/.*'. Restore them.$",
+    ):
+      with records.readable():
+        next(iter(dataset))
+
 
 class DeclarationTest(parameterized.TestCase):
   @parameterized.parameters(

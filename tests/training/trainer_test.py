@@ -436,6 +436,26 @@ class TrainerTest(parameterized.TestCase):
       'train.evaluation_batch_size = 16. A smaller one needs less.',
     )
 
+  @parameterized.parameters('training', 'evaluation')
+  def test_says_which_file_of_the_data_vanished(self, when):
+    if when == 'training':
+      replaced, name = steps.TrainingStep, 'loop'
+    else:
+      replaced, name = evaluation.steps, 'evaluation_step'
+    gone = tf.errors.UnknownError(
+      None,
+      None,
+      "{{node f}} FileNotFoundError: [Errno 2] No such file: 'a'\nTraceback …",
+    )
+    with mock.patch.object(
+      replaced, name, lambda *_: mock.Mock(side_effect=gone)
+    ):
+      with self.assertRaisesRegex(
+        errors.RunError,
+        r"Received: FileNotFoundError: \[Errno 2\] No such file: 'a'. Restore",
+      ):
+        self._train(ONE, self._directory())
+
   def test_ends_early_when_nothing_improves(self):
     directory = self._directory()
     stopping = plateaus.EarlyStopping(

@@ -4,9 +4,11 @@ Examples are those of a TFDS data set with the features `image` and `label`.
 """
 
 import contextlib
+import errno
 import math
 import mmap
 import os
+import re
 from collections.abc import Iterator
 from collections.abc import Sequence
 
@@ -122,12 +124,33 @@ class StoredImages:
   def _read(self, indices: np.ndarray) -> np.ndarray:
     records = np.empty(len(indices), object)
     for place, index in enumerate(indices):
+      path, size = self._paths[self._files[index]], self._sizes[index]
       # Files are opened for each read: there may be more than can be open.
-      with open(self._paths[self._files[index]], 'rb', buffering=0) as file:
-        records[place] = os.pread(
-          file.fileno(), self._sizes[index], self._offsets[index]
-        )
+      with open(path, 'rb', buffering=0) as file:
+        record = os.pread(file.fileno(), size, self._offsets[index])
+      if len(record) < size:
+        raise OSError(errno.EIO, 'Ends too early', path)
+      records[place] = record
     return records
+
+
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+  """Says in one message why stored images could not be read.
+
+  Raises:
+    RunError: they could not.
+  """
+  try:
+    yield
+  except tf.errors.UnknownError as error:  # Any that Python raised.
+    reason = re.search(r'\w+Error: \[Errno .*', error.message)
+    if reason is None:
+      raise
+    raise errors.RunError(
+      'The files of the data set must stay as they are while examples are read '
+      f'from them. Received: {reason[0]}. Restore them.'
+    ) from error
 
 
 def stored(

@@ -13,6 +13,7 @@ import tqdm
 
 from tinygin.config import errors
 from tinygin.data import batches
+from tinygin.data import records
 from tinygin.data import source
 from tinygin.reporting import confusion
 from tinygin.training import average
@@ -254,7 +255,7 @@ class Evaluation:
     """Returns what came of all examples; shows on a terminal how far it is.
 
     Raises:
-      RunError: the memory does not suffice.
+      RunError: the memory does not suffice, or files cannot be read any more.
     """
     iterator, outcomes = iter(self._dataset), []
     with (
@@ -262,6 +263,7 @@ class Evaluation:
         f'train.evaluation_batch_size = {self._batch_size}. A smaller one '
         'needs less.'
       ),
+      records.readable(),
       tqdm.tqdm(
         total=len(self._labels),
         desc='evaluating',

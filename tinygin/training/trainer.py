@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tinygin.config import errors
 from tinygin.data import batches
+from tinygin.data import records
 from tinygin.data import source
 from tinygin.reporting import logs
 from tinygin.reporting import progress
@@ -227,7 +228,8 @@ class _Run:
           self._timeline.total_steps - state.step,
         )
         marked = profile.marked(state.step)
-        with steps.memory_for(_batch(experiment)), marked:
+        memory = steps.memory_for(_batch(experiment))
+        with memory, records.readable(), marked:
           outcome = train_steps(iterator, tf.constant(count))
         self._count(count, *(each.numpy() for each in outcome))
         profile.stop(state.step)
