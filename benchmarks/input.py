@@ -15,7 +15,8 @@ the machine meets all of them:
   NAME.gin         the same, augmented by the recipe gin/augment/NAME.gin
 
 All but the last two kinds deliver uint8 images. Nothing is computed on them.
-Memory is filled before each, as `_free_memory` explains, and not timed.
+Memory is filled before each, as `_warm_memory` explains, and not timed; that
+takes 3 GiB.
 Prints the median images a second and a second of CPU time of each (the latter
 says more where others use the machine too), and the ratios of those medians to
 those of TFDS in the same kind of epoch.
@@ -73,7 +74,7 @@ def main(argv: list[str]) -> None:
   for each in range(1 + _ROUNDS.value):
     for contenders in kinds:
       for name, run in contenders().items():
-        _free_memory()
+        _warm_memory()
         start = time.perf_counter(), time.process_time()
         count = run()
         end = time.perf_counter(), time.process_time()
@@ -84,7 +85,7 @@ def main(argv: list[str]) -> None:
   _report(directory, speeds)
 
 
-def _free_memory() -> None:
+def _warm_memory() -> None:
   """Frees what is unused, and fills more memory than a run needs.
 
   A virtual machine asks its host for each page that it uses for the first time,

@@ -196,10 +196,11 @@ class StoredImagesTest(parameterized.TestCase):
     change(next(pathlib.Path(directory).glob('*-train.tfrecord*')))
     with self.assertRaisesRegex(
       errors.RunError,
-      '^The files of the data set must stay as they are while examples are '
-      f"read from them. Received: {error}'{directory}/.*'. Restore them.$",
+      '^The files of the data set must be readable, and stay as they are, '
+      f"while examples are read from them. Received: {error}'{directory}/.*'. "
+      'Restore them, or what keeps them from being read.$',
     ):
-      with records.readable():
+      with records.reading():
         next(iter(dataset))
 
 
@@ -248,6 +249,11 @@ class DamageTest(parameterized.TestCase):
   def test_empty_file(self, limit):
     os.truncate(self.paths[0], 0)
     self._assert_fault(limit, '32 of 48 examples')
+
+  def test_empty_files(self, limit):
+    for path in self.paths:
+      os.truncate(path, 0)
+    self._assert_fault(limit, '0 of 48 examples')
 
   def test_missing_file(self, limit):
     self.paths[0].unlink()

@@ -15,7 +15,7 @@ Augmentation = Callable[
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
 Batches = tf.distribute.DistributedDataset | tf.data.Dataset
 
-_PREFETCHED = 8  # Batches that wait for the steps that take them.
+_PREFETCHED = 8  # Batches of a replica, made before they are asked for.
 
 
 def training(
@@ -156,7 +156,9 @@ def _distribute(
       num_parallel_calls=pipelines.PARALLEL_CALLS,
       deterministic=True,
     )
-    return batches.prefetch(_PREFETCHED).with_options(pipelines.fixed())
+    return batches.prefetch(_PREFETCHED).with_options(
+      pipelines.untuned_options()
+    )
 
   on_cpu = not tf.config.list_logical_devices('GPU')
   if strategy.num_replicas_in_sync == 1 and on_cpu:

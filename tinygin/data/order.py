@@ -62,9 +62,9 @@ class Random:
     self._draws = 0
 
   def uniform(self, low: float, high: float) -> tf.Tensor:
-    """Returns a float32 tensor (batch,) of draws from [low, high).
+    """Returns a float32 tensor (batch,) of draws from [low, high].
 
-    Where low is not 0, rounding can give high itself.
+    High itself comes only by rounding, and never where low is 0.
     """
     self._draws += 1
     draw = tf.constant((self._draws * _GOLDEN_RATIO) % 2**64, tf.uint64)

@@ -4,10 +4,11 @@ import os
 
 import tensorflow as tf
 
+# Of a map at once: one for each CPU that the process may use.
 PARALLEL_CALLS = len(os.sched_getaffinity(0))
 
 
-def fixed() -> tf.data.Options:
+def untuned_options() -> tf.data.Options:
   """Returns options that leave a pipeline as it is written.
 
   The end of a tuned pipeline waits for the tuner, which may sleep for as long

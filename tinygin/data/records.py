@@ -71,7 +71,7 @@ def decoded(
       lambda records: (decode_images(records, image_shape), _labels(records)),
       pipelines.PARALLEL_CALLS,
     )
-    .with_options(pipelines.fixed())
+    .with_options(pipelines.untuned_options())
   )
   filled = 0
   for batch in _undamaged(examples, instructions):
@@ -115,6 +115,9 @@ class StoredImages:
 
     Args:
       indices: int64 (batch,).
+
+    Raises:
+      OSError: a file cannot be read; tf.errors.UnknownError from a pipeline.
     """
     records = tf.numpy_function(self._read, [indices], tf.string, False)
     return decode_images(
@@ -135,21 +138,24 @@ class StoredImages:
 
 
 @contextlib.contextmanager
-def readable() -> Iterator[None]:
-  """Says in one message why stored images could not be read.
+def reading() -> Iterator[None]:
+  """Says in one message why a pipeline could not read stored images.
+
+  Files that were replaced by others of the same size are not noticed.
 
   Raises:
-    RunError: they could not.
+    RunError: it could not.
   """
   try:
     yield
-  except tf.errors.UnknownError as error:  # Any that Python raised.
+  except tf.errors.UnknownError as error:  # OSError among them.
     reason = re.search(r'\w+Error: \[Errno .*', error.message)
     if reason is None:
       raise
     raise errors.RunError(
-      'The files of the data set must stay as they are while examples are read '
-      f'from them. Received: {reason[0]}. Restore them.'
+      'The files of the data set must be readable, and stay as they are, while '
+      f'examples are read from them. Received: {reason[0]}. Restore them, or '
+      'what keeps them from being read.'
     ) from error
 
 
@@ -178,12 +184,12 @@ def stored(
       lambda records: (tf.strings.length(records), _labels(records)),
       pipelines.PARALLEL_CALLS,
     )
-    .with_options(pipelines.fixed())
+    .with_options(pipelines.untuned_options())
   )
   found = list(_undamaged(batches, instructions))
-  sizes, labels = (np.concatenate(part) for part in zip(*found, strict=True))
   counts = [each.examples_in_shard for each in instructions]
-  _check_count(instructions, sum(counts), len(sizes))
+  _check_count(instructions, sum(counts), sum(len(each[1]) for each in found))
+  sizes, labels = (np.concatenate(part) for part in zip(*found, strict=True))
   offsets = np.empty(len(sizes), np.int64)
   chosen = np.zeros(len(sizes), bool)
   first = 0

@@ -80,6 +80,7 @@ class RunEvaluation:
     Raises:
       InputError: there is no such checkpoint, it is of another network, or
         damaged.
+      RunError: the memory does not suffice, or files cannot be read any more.
     """
     step = self._checkpoints.restore_found(checkpoint)
     outcomes = {'': self._evaluate()}
@@ -263,7 +264,7 @@ class Evaluation:
         f'train.evaluation_batch_size = {self._batch_size}. A smaller one '
         'needs less.'
       ),
-      records.readable(),
+      records.reading(),
       tqdm.tqdm(
         total=len(self._labels),
         desc='evaluating',

@@ -32,7 +32,8 @@ def export(
   Args:
     classifier: what is written.
     filter_name: what the data set resizes by.
-    path: where nothing is yet, and nothing is left if writing fails.
+    path: where nothing is yet, and nothing is left if writing fails, but the
+      folders above it.
 
   Raises:
     InputError: the path cannot be written.

@@ -57,7 +57,8 @@ def train(
     InputError: the configuration does not fit the data, a checkpoint does not
       fit the configuration, or logs are missing.
     StoppedError: SIGTERM or SIGINT arrived; the state is saved.
-    RunError: the loss is no longer finite, or a checkpoint cannot be written.
+    RunError: the loss is no longer finite, the memory does not suffice, the
+      data cannot be read any more, or a checkpoint cannot be written.
   """
   _check_replicas(experiment)
   data_directory = source.prepare(experiment.dataset, may_build)
@@ -229,7 +230,7 @@ class _Run:
         )
         marked = profile.marked(state.step)
         memory = steps.memory_for(_batch(experiment))
-        with memory, records.readable(), marked:
+        with memory, records.reading(), marked:
           outcome = train_steps(iterator, tf.constant(count))
         self._count(count, *(each.numpy() for each in outcome))
         profile.stop(state.step)
