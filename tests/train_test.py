@@ -30,6 +30,17 @@ shards.Shard.run = lambda self: os.kill(os.getpid(), signal.SIGTERM)
 runpy.run_module('tinygin.train', run_name='__main__')
 """
 
+# Trains, and gets a signal after the first steps.
+STOPPED_WHILE_TRAINING = """
+import os, runpy, signal
+from tinygin.config import native_output
+with native_output.hidden():
+  from tinygin.reporting import progress
+
+progress.Progress.train = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+runpy.run_module('tinygin.train', run_name='__main__')
+"""
+
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -221,6 +232,17 @@ class WholeRunTest(absltest.TestCase):
       '--dry',
     )
     self.assertEqual(dry.returncode, 0, dry.stderr)
+    self.assertEqual(sorted(self.directory.iterdir()), before)
+
+  def test_a_dry_run_that_is_stopped_keeps_nothing(self):
+    before = sorted(self.directory.iterdir())
+    stopped = _python(
+      self.directory, '-c', STOPPED_WHILE_TRAINING, *SMALL, '--dry'
+    )
+    self.assertEqual(stopped.returncode, 143, stopped.stderr)
+    self.assertEndsWith(
+      stopped.stderr, '\nStopped by SIGTERM; a dry run keeps nothing.\n'
+    )
     self.assertEqual(sorted(self.directory.iterdir()), before)
 
 

@@ -143,7 +143,14 @@ def _directory(pattern: str, keeps: bool) -> Iterator[pathlib.Path]:
   """Locks the directory that the run writes to, or gives a passing one."""
   if not keeps:
     with tempfile.TemporaryDirectory() as directory:
-      yield pathlib.Path(directory)
+      try:
+        yield pathlib.Path(directory)
+      except errors.StoppedError as error:
+        if not _DRY.value:
+          raise  # Another worker keeps what it saved.
+        raise errors.StoppedError(
+          error.number, 'a dry run keeps nothing.'
+        ) from error
     return
   now = datetime.datetime.now()
   with run_directory.locked(paths.resolve(pattern), now) as path:

@@ -242,8 +242,8 @@ class DamageTest(parameterized.TestCase):
     self.assertEqual(
       str(caught.exception),
       f'The files of {self.directory} must hold the examples that its '
-      f'dataset_info.json declares. Received: {received}. Build the data set '
-      'anew.',
+      f'dataset_info.json declares. Received: {received}. Restore '
+      'them, or build the data set anew.',
     )
 
   def test_empty_file(self, limit):
@@ -257,7 +257,7 @@ class DamageTest(parameterized.TestCase):
 
   def test_missing_file(self, limit):
     self.paths[0].unlink()
-    self._assert_fault(limit, f'{self.paths[0].name}, which is damaged')
+    self._assert_fault(limit, f'{self.paths[0].name}, which is missing')
 
   def test_file_that_is_cut_short(self, limit):
     os.truncate(self.paths[0], self.paths[0].stat().st_size - 1)

@@ -36,6 +36,15 @@ class LogsTest(absltest.TestCase):
     self._write({}, 5)
     self.assertEqual(self._steps(), [5])
 
+  def test_says_what_keeps_it_from_writing(self):
+    (self.directory / 'train').write_text('where a folder should be')
+    with self.assertRaisesRegex(
+      errors.RunError,
+      rf'(?s)^The logs in {self.directory} could not be written: .+\. '
+      r'The checkpoints are whole; start the run again once that is mended\.$',
+    ):
+      self._write({}, 1)
+
   def test_nothing_is_written_where_something_is_missing(self):
     noted = self._write({}, 1, 2)
     (events,) = (each for each in noted if each.startswith('train/events'))

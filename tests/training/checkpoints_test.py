@@ -119,7 +119,7 @@ class CheckpointsTest(absltest.TestCase):
       str(caught.exception),
       f'The checkpoint of step 2 could not be written to {self.directory}: '
       '[Errno 28] No space left on device. The checkpoints before it are '
-      'whole; start the run again once there is room.',
+      'whole; start the run again once that is mended.',
     )
     self.assertEqual(os.listdir(self.directory), ['step-00000001'])
 
@@ -142,8 +142,8 @@ class CheckpointsTest(absltest.TestCase):
     self.assertEqual(
       str(caught.exception),
       f'{self.directory}/step-00000001 must fit the network and optimizer of '
-      'the config. Received: extra model/c; missing model/d; model/a of shape '
-      '(2,), not (3,).',
+      'the config: go on with the one that it was written with. Received: '
+      'extra model/c; missing model/d; model/a of shape (2,), not (3,).',
     )
 
   def test_what_points_outside_is_not_read(self):

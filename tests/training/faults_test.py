@@ -182,7 +182,7 @@ class FaultsTest(absltest.TestCase):
       first,
       rf'^The checkpoint of step 20 could not be written to {directory}/'
       r'checkpoints: .*No space left on device.*\. The checkpoints before it '
-      r'are whole; start the run again once there is room\.$',
+      r'are whole; start the run again once that is mended\.$',
     )
     self.assertEqual(kept, "['step-00000010']")
     self.assertEqual(result, 'completed at step 23')

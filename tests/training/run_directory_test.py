@@ -222,7 +222,7 @@ class DescribeTest(config_case.ConfigCase):
     self.assertEqual(
       str(caught.exception),
       f'{self.directory}/provenance.json could not be written: No space left '
-      'on device. The checkpoints are whole; start again once there is room.',
+      'on device. The checkpoints are whole; start again once that is mended.',
     )
     self.assertEqual(self._config(), text)
 

@@ -25,9 +25,11 @@ class StoppedError(RunError):
   """A signal ended the program.
 
   Attributes:
-    exit_status: 128 plus the signal's number.
+    number: the signal's.
+    exit_status: 128 plus that.
   """
 
   def __init__(self, number: int, outcome: str):
     super().__init__(f'Stopped by {signal.Signals(number).name}; {outcome}')
+    self.number = number
     self.exit_status = 128 + number

@@ -244,22 +244,24 @@ def _undamaged(
     tf.errors.InvalidArgumentError,
     tf.errors.NotFoundError,
   ) as error:
-    names = [
-      os.path.basename(each.filename)
+    faults = [
+      f'{os.path.basename(each.filename)}, which is {fault}'
       for each in instructions
-      if not _is_readable(each.filename)
+      if (fault := _fault(each.filename))
     ]
-    received = f'{", ".join(names) or "an image or label"}, which is damaged'
+    received = '; '.join(faults) or 'an image or label, which is damaged'
     raise _unexpected(instructions, received) from error
 
 
-def _is_readable(path: str) -> bool:
+def _fault(path: str) -> str | None:
   try:
     for _ in tf.data.TFRecordDataset(path).batch(_BATCH):
       pass
-  except (tf.errors.DataLossError, tf.errors.NotFoundError):
-    return False
-  return True
+  except tf.errors.NotFoundError:
+    return 'missing'
+  except tf.errors.DataLossError:
+    return 'damaged'
+  return None
 
 
 def _check_count(instructions: Instructions, expected: int, found: int) -> None:
@@ -271,6 +273,6 @@ def _unexpected(instructions: Instructions, received: str) -> errors.InputError:
   folder = os.path.dirname(instructions[0].filename)
   return errors.InputError(
     f'The files of {folder} must hold the examples that its '
-    f'dataset_info.json declares. Received: {received}. Build the data set '
-    'anew.'
+    f'dataset_info.json declares. Received: {received}. Restore them, '
+    'or build the data set anew.'
   )

@@ -53,6 +53,7 @@ class Logs:
 
     Raises:
       InputError: a file is shorter than noted, or missing.
+      RunError: they cannot be written.
     """
     self._directory = directory
     found = self._lengths()
@@ -64,16 +65,17 @@ class Logs:
           f'checkpoint noted. Received: {received}. Put back what was there, '
           'or start another run.'
         )
-    for name in found:
-      if name in lengths:
-        os.truncate(directory / name, lengths[name])
-      else:
-        (directory / name).unlink()
-    self._metrics = open(self._directory / history.METRICS, 'a')  # noqa: SIM115
-    self._writers = {
-      name: tf.summary.create_file_writer(str(self._directory / name))
-      for name in (_RUN, *SPLITS)
-    }
+    with self._writing():
+      for name in found:
+        if name in lengths:
+          os.truncate(directory / name, lengths[name])
+        else:
+          (directory / name).unlink()
+      self._metrics = open(directory / history.METRICS, 'a')  # noqa: SIM115
+      self._writers = {
+        name: tf.summary.create_file_writer(str(directory / name))
+        for name in (_RUN, *SPLITS)
+      }
 
   def write(self, split: str, step: int, values: Mapping[str, float]) -> None:
     """Adds a line of metrics, and charts them by the step.
@@ -84,7 +86,7 @@ class Logs:
       values: the metrics by name.
 
     Raises:
-      RunError: there is no room.
+      RunError: they cannot be written.
     """
     line = {'step': step, 'split': split, **values}
     with self._writing(), self._writers[split].as_default(step):
@@ -139,7 +141,7 @@ class Logs:
     """Writes out all that is buffered; returns the lengths of the files.
 
     Raises:
-      RunError: there is no room.
+      RunError: they cannot be written.
     """
     with self._writing():
       self._metrics.flush()
@@ -151,7 +153,7 @@ class Logs:
     """Writes out all that is buffered and closes the files.
 
     Raises:
-      RunError: there is no room.
+      RunError: they cannot be written.
     """
     with self._writing():
       self._metrics.close()
@@ -160,13 +162,13 @@ class Logs:
 
   @contextlib.contextmanager
   def _writing(self) -> Iterator[None]:
-    """Says in one message that there is no room, whenever that shows."""
+    """Says in one message what keeps logs from being written."""
     try:
       yield
     except (OSError, tf.errors.OpError) as error:
       raise errors.RunError(
         f'The logs in {self._directory} could not be written: {error}. The '
-        'checkpoints are whole; start the run again once there is room.'
+        'checkpoints are whole; start the run again once that is mended.'
       ) from error
 
   def _lengths(self) -> dict[str, int]:

@@ -88,7 +88,7 @@ class Checkpoints:
       raise errors.RunError(
         f'The checkpoint of step {step} could not be written to '
         f'{self._directory}: {error}. The checkpoints before it are whole; '
-        'start the run again once there is room.'
+        'start the run again once that is mended.'
       ) from error
     self.prune(keep, best_step)
 
@@ -247,7 +247,8 @@ class Checkpoints:
     ]
     if faults:
       raise errors.InputError(
-        f'{folder} must fit the network and optimizer of the config. Received: '
+        f'{folder} must fit the network and optimizer of the config: go on '
+        'with the one that it was written with. Received: '
         f'{"; ".join(sorted(faults))}.'
       )
 

@@ -317,5 +317,5 @@ def write(path: pathlib.Path, content: bytes) -> None:
     temporary.unlink(missing_ok=True)
     raise errors.RunError(
       f'{path} could not be written: {error.strerror}. The checkpoints are '
-      'whole; start again once there is room.'
+      'whole; start again once that is mended.'
     ) from error
