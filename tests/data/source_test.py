@@ -181,7 +181,10 @@ class StoredImagesTest(parameterized.TestCase):
       lambda path: path.unlink(),
       r'FileNotFoundError: \[Errno 2\] No such file or directory: ',
     ),
-    (lambda path: os.truncate(path, 64), r'.*Errno 5\] Ends too early: '),
+    (
+      lambda path: os.truncate(path, 64),
+      r'OSError: \[Errno 5\] Ends too early: ',
+    ),
   )
   def test_whose_files_change_meanwhile(self, change, error):
     directory = self.create_tempdir().full_path + '/copy/1.0.0'

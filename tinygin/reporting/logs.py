@@ -53,7 +53,7 @@ class Logs:
 
     Raises:
       InputError: a file is shorter than noted, or missing.
-      RunError: they cannot be written.
+      RunError: the logs cannot be written.
     """
     self._directory = directory
     found = self._lengths()
@@ -86,7 +86,7 @@ class Logs:
       values: the metrics by name.
 
     Raises:
-      RunError: they cannot be written.
+      RunError: the logs cannot be written.
     """
     line = {'step': step, 'split': split, **values}
     with self._writing(), self._writers[split].as_default(step):
@@ -141,7 +141,7 @@ class Logs:
     """Writes out all that is buffered; returns the lengths of the files.
 
     Raises:
-      RunError: they cannot be written.
+      RunError: the logs cannot be written.
     """
     with self._writing():
       self._metrics.flush()
@@ -153,7 +153,7 @@ class Logs:
     """Writes out all that is buffered and closes the files.
 
     Raises:
-      RunError: they cannot be written.
+      RunError: the logs cannot be written.
     """
     with self._writing():
       self._metrics.close()

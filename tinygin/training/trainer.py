@@ -58,7 +58,7 @@ def train(
       fit the configuration, or logs are missing.
     StoppedError: SIGTERM or SIGINT arrived; the state is saved.
     RunError: the loss is no longer finite, the memory does not suffice, the
-      data cannot be read any more, or a checkpoint cannot be written.
+      data cannot be read any more, or a checkpoint or logs cannot be written.
   """
   _check_replicas(experiment)
   data_directory = source.prepare(experiment.dataset, may_build)
