@@ -16,8 +16,8 @@ import gin
 import numpy as np
 from etils import epath
 
-from beam_pipelines import examples
 from beam_pipelines import fingerprint
+from beam_pipelines import indexing
 from beam_pipelines import resize as resizing
 from tinygin.config import constraints
 from tinygin.config import errors
@@ -50,7 +50,7 @@ class Dataset:
 
   name: Annotated[str, constraints.FILE_NAME]
   data_dir: str
-  source: examples.Source
+  source: indexing.Source
   classes: Annotated[int, constraints.AtLeast(2)]
   image_size: Annotated[int, constraints.AtLeast(1)]
   resize: resizing.Resize | None
@@ -158,7 +158,7 @@ class Dataset:
   ) -> None:
     data_dir = paths.resolve(self.data_dir)
     # What is wrong with the source is said before anything slow is imported.
-    index = examples.read_index(
+    index = indexing.read_index(
       self.source, self.classes, os.path.join(data_dir, 'downloads')
     )
     print(f'Building {self.directory}', file=sys.stderr)

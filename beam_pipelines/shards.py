@@ -23,8 +23,8 @@ from tensorflow_datasets.core import hashing
 from tensorflow_datasets.core.utils import shard_utils
 
 from beam_pipelines import archives
-from beam_pipelines import examples
 from beam_pipelines import fingerprint
+from beam_pipelines import indexing
 from beam_pipelines import resize as resizing
 from beam_pipelines import tasks
 from tinygin.config import errors
@@ -67,7 +67,7 @@ class Shard:
   split: str
   image_size: int
   resize: resizing.Resize | None
-  examples: tuple[examples.Example, ...]
+  examples: tuple[indexing.Example, ...]
 
   @property
   def size(self) -> int:
@@ -152,7 +152,7 @@ def features(
 
 
 def plan(
-  index: examples.Index,
+  index: indexing.Index,
   directory: str,
   image_size: int,
   resize: resizing.Resize | None,

@@ -138,7 +138,7 @@ class ImportsTest(parameterized.TestCase):
   @parameterized.parameters(
     ('tinygin/train.py', 'from tinygin.training import trainer'),
     ('tinygin/training/steps.py', 'from tinygin.models import resnet'),
-    ('tinygin/data/order.py', 'import tinygin.config.errors'),
+    ('tinygin/data/records.py', 'import tinygin.config.errors'),
     ('beam_pipelines/dataset.py', 'from tinygin.config import errors'),
     ('tinygin/models/heads.py', 'import keras'),
     ('tinygin/models/heads.py', 'def f():\n  import tensorflow as tf'),

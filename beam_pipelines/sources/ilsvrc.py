@@ -20,9 +20,9 @@ from typing import Annotated
 import gin
 
 from beam_pipelines import archives
-from beam_pipelines import examples
 from beam_pipelines import fingerprint
 from beam_pipelines import grouping as groupings
+from beam_pipelines import indexing
 from tinygin.config import constraints
 from tinygin.config import errors
 
@@ -67,7 +67,7 @@ class Ilsvrc:
   ]
 
   def identity(self) -> dict[str, object]:
-    """See `examples.Source`; the files' names and sizes are their content."""
+    """See `indexing.Source`; the files' names and sizes are their content."""
     try:
       listing = [
         (file.name, file.size)
@@ -92,7 +92,7 @@ class Ilsvrc:
       **(grouping or {}),
     }
 
-  def index(self, downloads: str) -> examples.Index:
+  def index(self, downloads: str) -> indexing.Index:
     """Lists the examples; `downloads` is not needed.
 
     Raises:
@@ -107,14 +107,14 @@ class Ilsvrc:
     groups = groupings.groups(self.grouping, chosen)
     self._check_enough(images, groups)
     found = [
-      examples.Example(key, label, examples.NO_BOX, member)
+      indexing.Example(key, label, indexing.NO_BOX, member)
       for label, ids in enumerate(groups.values())
       for key, member in itertools.islice(
         _in_rounds([images[id_] for id_ in ids]), self.examples_per_group
       )
     ]
     names = self._names()
-    return examples.Index(
+    return indexing.Index(
       origin=path,
       wordnet_ids=tuple(' '.join(ids) for ids in groups.values()),
       class_names=tuple(names.get(group, group) for group in groups),
@@ -127,7 +127,7 @@ class Ilsvrc:
     if self.class_names is None:
       return {}
     table = groupings.read_table(self.class_names)
-    return examples.unique_names(
+    return indexing.unique_names(
       {id_: names.split(',')[0].strip() for id_, names in table.items()}
     )
 

@@ -18,8 +18,8 @@ import pathlib
 import gin
 
 from beam_pipelines import archives
-from beam_pipelines import examples
 from beam_pipelines import fingerprint
+from beam_pipelines import indexing
 from beam_pipelines.sources import download
 from tinygin.config import errors
 
@@ -41,7 +41,7 @@ class Stanford:
   source: str
 
   def identity(self) -> dict[str, object]:
-    """See `examples.Source`: an archive's SHA-256, a folder's names and sizes.
+    """See `indexing.Source`: an archive's SHA-256, a folder's names and sizes.
 
     Raises:
       errors.InputError: the file is a damaged copy of the official archive.
@@ -60,7 +60,7 @@ class Stanford:
       download.check(path, official_archive(), 'Fetch it again.')
     return {'stanford.sha256': download.sha256(path)}
 
-  def index(self, downloads: str) -> examples.Index:
+  def index(self, downloads: str) -> indexing.Index:
     """Lists the archive's examples, after downloading it if need be.
 
     Args:
@@ -91,7 +91,7 @@ def official_archive() -> download.RemoteFile:
   return download.RemoteFile(url, int(size), sha256)
 
 
-def index_archive(path: str) -> examples.Index:
+def index_archive(path: str) -> indexing.Index:
   """Lists the examples of an archive in the layout of tiny-imagenet-200.
 
   Raises:
@@ -106,13 +106,13 @@ def index_archive(path: str) -> examples.Index:
     'train': _index_train(archive, labels),
     'validation': _index_validation(archive, labels),
     'test': [
-      examples.Example(_key(file), -1, examples.NO_BOX, member)
+      indexing.Example(_key(file), -1, indexing.NO_BOX, member)
       for file, member in archive.images('test/images').items()
     ],
   }
   names = _class_names(archive, wordnet_ids)
   archive.raise_faults()
-  return examples.Index(path, wordnet_ids, names, splits, 0.0)
+  return indexing.Index(path, wordnet_ids, names, splits, 0.0)
 
 
 class _Archive:
@@ -188,7 +188,7 @@ class _Archive:
     if not images:
       self.faults.append(f'{folder} must hold images. Received: none.')
 
-  def parse_box(self, table: str, values: list[str]) -> examples.Box:
+  def parse_box(self, table: str, values: list[str]) -> indexing.Box:
     """Parses x0, y0, x1, y1 in pixels; notes what is not inside the image."""
     try:
       x_min, y_min, x_max, y_max = map(int, values)
@@ -202,7 +202,7 @@ class _Archive:
         f'smaller first. Received: {values}.'
       )
     corners = (y_min, x_min, y_max, x_max)
-    return examples.Box(*(corner / _IMAGE_SIZE for corner in corners))
+    return indexing.Box(*(corner / _IMAGE_SIZE for corner in corners))
 
   def raise_faults(self) -> None:
     """Raises `errors.InputError` with all faults, if there are any."""
@@ -215,7 +215,7 @@ class _Archive:
 
 def _index_train(
   archive: _Archive, labels: dict[str, int]
-) -> list[examples.Example]:
+) -> list[indexing.Example]:
   found = []
   for wordnet_id, label in labels.items():
     folder = f'train/{wordnet_id}/images'
@@ -224,7 +224,7 @@ def _index_train(
     rows = archive.annotations(table, columns=4)
     archive.check_same_files(folder, images, table, rows)
     found += [
-      examples.Example(
+      indexing.Example(
         _key(file), label, archive.parse_box(table, rows[file]), member
       )
       for file, member in images.items()
@@ -235,7 +235,7 @@ def _index_train(
 
 def _index_validation(
   archive: _Archive, labels: dict[str, int]
-) -> list[examples.Example]:
+) -> list[indexing.Example]:
   found = []
   folder, table = 'val/images', 'val/val_annotations.txt'
   images = archive.images(folder)
@@ -251,7 +251,7 @@ def _index_validation(
       continue
     box = archive.parse_box(table, values)
     found.append(
-      examples.Example(_key(file), labels[wordnet_id], box, images[file])
+      indexing.Example(_key(file), labels[wordnet_id], box, images[file])
     )
   return found
 
@@ -267,14 +267,14 @@ def _class_names(
     if not words.get(wordnet_id)
   ]
   names = {i: words.get(i, '').split(',')[0].strip() for i in wordnet_ids}
-  return tuple(examples.unique_names(names).values())
+  return tuple(indexing.unique_names(names).values())
 
 
 def _key(file: str) -> str:
   return file.removesuffix('.JPEG')
 
 
-def _check_official_counts(index: examples.Index) -> None:
+def _check_official_counts(index: indexing.Index) -> None:
   counts = {split: len(found) for split, found in index.splits.items()}
   if counts != _OFFICIAL_COUNTS or len(index.wordnet_ids) != _OFFICIAL_CLASSES:
     raise errors.InputError(

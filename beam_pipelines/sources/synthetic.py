@@ -23,8 +23,8 @@ import numpy as np
 import tqdm
 from PIL import Image
 
-from beam_pipelines import examples
 from beam_pipelines import fingerprint
+from beam_pipelines import indexing
 from beam_pipelines.sources import stanford
 from tinygin.config import constraints
 
@@ -103,7 +103,7 @@ class Synthetic:
       'synthetic.drawing_version': _DRAWING_VERSION,
     }
 
-  def index(self, downloads: str) -> examples.Index:
+  def index(self, downloads: str) -> indexing.Index:
     """Lists the examples, after drawing them unless that is done already.
 
     Args:

@@ -14,11 +14,11 @@ from etils import epath
 from tensorflow_datasets.core import dataset_builder
 
 from beam_pipelines import archives
-from beam_pipelines import examples
 from beam_pipelines import fingerprint
-from beam_pipelines import holdout
+from beam_pipelines import indexing
 from beam_pipelines import resize as resizing
 from beam_pipelines import shards
+from beam_pipelines import validation_split
 from beam_pipelines.sources import stanford
 from beam_pipelines.sources import synthetic
 from tinygin.config import errors
@@ -37,7 +37,7 @@ class TinyImagenetConfig(tfds.core.BuilderConfig):
     max_bad_images: how many may be left out.
   """
 
-  source: examples.Source
+  source: indexing.Source
   classes: int
   image_size: int
   resize: resizing.Resize | None
@@ -104,7 +104,7 @@ class Builder(dataset_builder.FileReaderBuilder):
   def download_and_prepare(
     self,
     *,
-    index: examples.Index | None = None,
+    index: indexing.Index | None = None,
     download_dir: epath.PathLike | None = None,
     **kwargs: Any,
   ) -> None:
@@ -124,7 +124,7 @@ class Builder(dataset_builder.FileReaderBuilder):
     downloads = download_dir or epath.Path(self._data_dir_root) / 'downloads'
     if not self.data_path.exists():
       config = self.builder_config
-      self._index = index or examples.read_index(
+      self._index = index or indexing.read_index(
         config.source, config.classes, os.fspath(downloads)
       )
     with _alone_in(self.data_path.parent):
@@ -145,7 +145,7 @@ class Builder(dataset_builder.FileReaderBuilder):
     digest = fingerprint.digest(parameters)
     work = self.data_path.parent / f'.{self.version}-{digest[:16]}'
     work.mkdir(exist_ok=True)
-    index = holdout.hold_out(self._index, os.fspath(work), options)
+    index = validation_split.hold_out(self._index, os.fspath(work), options)
     planned = shards.plan(
       index,
       os.fspath(work),

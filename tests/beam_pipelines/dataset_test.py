@@ -21,9 +21,9 @@ from absl.testing import absltest
 from PIL import Image
 
 from beam_pipelines import dataset
-from beam_pipelines import examples
 from beam_pipelines import fingerprint
 from beam_pipelines import grouping
+from beam_pipelines import indexing
 from beam_pipelines import resize
 from beam_pipelines import shards
 from beam_pipelines import tasks
@@ -416,15 +416,15 @@ class DatasetTest(tf.test.TestCase):
   def test_parameter_of_a_build_that_was_waited_for(self):
     first = _configure(self.data_dir, self.archive)
     second = _configure(self.data_dir, self.archive, examples_per_shard=11)
-    read_index = examples.read_index
+    read_index = indexing.read_index
 
     def overtaken(*arguments):
-      examples.read_index = read_index
+      indexing.read_index = read_index
       first.build()
       return read_index(*arguments)
 
     with (
-      mock.patch.object(examples, 'read_index', overtaken),
+      mock.patch.object(indexing, 'read_index', overtaken),
       self.assertRaisesRegex(
         errors.InputError,
         'dataset.examples_per_shard: built with 10, configured as 11',

@@ -14,8 +14,8 @@ from PIL import ImageOps
 from tinygin.data import augmentation
 from tinygin.data import colors
 from tinygin.data import mixing
-from tinygin.data import order
 from tinygin.data import randaugment
+from tinygin.data import randomness
 from tinygin.data import resampling
 
 STRONG = {
@@ -64,7 +64,9 @@ def _batch(size=SIZE, height=16, width=20):
 
 
 def _random(seed=1, first=0, size=SIZE):
-  return order.Random(seed, tf.range(first, first + size, dtype=tf.int64))
+  return randomness.Generator(
+    seed, tf.range(first, first + size, dtype=tf.int64)
+  )
 
 
 class EveryAugmentationTest(parameterized.TestCase):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tinygin.config import errors
 from tinygin.data import mixing
-from tinygin.data import order
+from tinygin.data import randomness
 
 MIXERS = {
   'mixup': mixing.Mixup(probability=0.8, concentration=0.3),
@@ -22,7 +22,7 @@ SIZE = 8
 
 
 def _random(seed, size=SIZE):
-  return order.Random(seed, tf.range(size, dtype=tf.int64))
+  return randomness.Generator(seed, tf.range(size, dtype=tf.int64))
 
 
 def _plain_images():

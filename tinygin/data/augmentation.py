@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tinygin.config import constraints
 from tinygin.data import colors
-from tinygin.data import order
+from tinygin.data import randomness
 from tinygin.data import regions
 from tinygin.data import resampling
 
@@ -35,7 +35,7 @@ class HorizontalFlip:
   probability: Share
 
   def __call__(
-    self, images: tf.Tensor, labels: tf.Tensor, random: order.Random
+    self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
     """Returns images, some of them mirrored, and the labels."""
     flip = random.uniform(0, 1) < self.probability
@@ -63,7 +63,7 @@ class PadAndCrop:
   edge: resampling.Edge
 
   def __call__(
-    self, images: tf.Tensor, labels: tf.Tensor, random: order.Random
+    self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
     """Returns shifted images and the labels."""
     x, y = (
@@ -92,7 +92,7 @@ class RandomResizedCrop:
   aspect_ratio: Annotated[float, constraints.AtLeast(1)]
 
   def __call__(
-    self, images: tf.Tensor, labels: tf.Tensor, random: order.Random
+    self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
     """Returns magnified parts of the images and the labels."""
     area = random.uniform(self.area, 1)
@@ -100,7 +100,7 @@ class RandomResizedCrop:
     log_ratio = random.uniform(-most, most)
     height, width = images.shape[1:3]
     scale = tuple(
-      order.reproducibly(
+      randomness.in_float64(
         lambda area, log: tf.minimum(tf.sqrt(area * tf.exp(log)), 1), area, log
       )
       for log in (log_ratio, -log_ratio)
@@ -134,7 +134,7 @@ class RandomAffine:
   edge: resampling.Edge
 
   def __call__(
-    self, images: tf.Tensor, labels: tf.Tensor, random: order.Random
+    self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
     """Returns images that have been moved and the labels."""
     height, width = images.shape[1:3]
@@ -172,7 +172,7 @@ class ColorJitter:
   saturation: Share
 
   def __call__(
-    self, images: tf.Tensor, labels: tf.Tensor, random: order.Random
+    self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
     """Returns images of other colours and the labels."""
     for change, strength in (
@@ -207,7 +207,7 @@ class Cutout:
   value: Annotated[float, constraints.Between(0, 255)]
 
   def __call__(
-    self, images: tf.Tensor, labels: tf.Tensor, random: order.Random
+    self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
     """Returns images, some of them with a hole, and the labels."""
     covered = random.uniform(0, 1) < self.probability

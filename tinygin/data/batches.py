@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tinygin.data import order
 from tinygin.data import pipelines
+from tinygin.data import randomness
 from tinygin.data import source
 
 Augmentation = Callable[
-  [tf.Tensor, tf.Tensor, order.Random], tuple[tf.Tensor, tf.Tensor]
+  [tf.Tensor, tf.Tensor, randomness.Generator], tuple[tf.Tensor, tf.Tensor]
 ]
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
 Batches = tf.distribute.DistributedDataset | tf.data.Dataset
@@ -124,11 +124,11 @@ def _augmented(
   seed: int,
   augmentation: Sequence[Augmentation],
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  indices = order.shuffled(positions, split.size, seed)
+  indices = randomness.shuffled(positions, split.size, seed)
   images, labels = split.gather(indices)
   images = tf.cast(images, tf.float32)
   labels = tf.one_hot(labels, len(split.class_names))
-  random = order.Random(seed, positions)
+  random = randomness.Generator(seed, positions)
   for augment in augmentation:
     images, labels = augment(images, labels, random)
   return images, labels

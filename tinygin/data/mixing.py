@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tinygin.config import constraints
 from tinygin.config import errors
-from tinygin.data import order
+from tinygin.data import randomness
 from tinygin.data import regions
 
 Share = Annotated[float, constraints.Between(0, 1)]
@@ -39,7 +39,7 @@ class Mixup:
   concentration: Concentration
 
   def __call__(
-    self, images: tf.Tensor, labels: tf.Tensor, random: order.Random
+    self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns images and labels, some of them mixed alike."""
     mixed = random.uniform(0, 1) < self.probability
@@ -67,7 +67,7 @@ class CutMix:
   concentration: Concentration
 
   def __call__(
-    self, images: tf.Tensor, labels: tf.Tensor, random: order.Random
+    self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns images and labels, some of them mixed by the same areas."""
     mixed = random.uniform(0, 1) < self.probability
@@ -80,7 +80,9 @@ class CutMix:
     return _mix(images, kept), _mix(labels, tf.reduce_mean(kept, [1, 2]))
 
 
-def symmetric_beta(random: order.Random, concentration: float) -> tf.Tensor:
+def symmetric_beta(
+  random: randomness.Generator, concentration: float
+) -> tf.Tensor:
   """Returns draws (batch,) from Beta(concentration, concentration).
 
   Exact, from two uniform draws each: L. Devroye, "Random variate generation in
@@ -92,7 +94,7 @@ def symmetric_beta(random: order.Random, concentration: float) -> tf.Tensor:
     squared = (uniform ** (-1 / concentration) - 1) * cosine**2
     return 0.5 + 0.5 * tf.sign(cosine) / tf.sqrt(1 + 1 / squared)
 
-  return order.reproducibly(beta, random.uniform(0, 1), random.uniform(0, 1))
+  return randomness.in_float64(beta, random.uniform(0, 1), random.uniform(0, 1))
 
 
 def _mix(batch: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:

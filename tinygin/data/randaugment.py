@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tinygin.config import constraints
 from tinygin.data import colors
-from tinygin.data import order
+from tinygin.data import randomness
 from tinygin.data import resampling
 
 OPERATIONS = (
@@ -61,7 +61,7 @@ class RandAugment:
   edge: resampling.Edge
 
   def __call__(
-    self, images: tf.Tensor, labels: tf.Tensor, random: order.Random
+    self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns images after some operations, and the labels."""
     amount = self._amounts(random)
@@ -87,7 +87,7 @@ class RandAugment:
     images = colors.posterize(images, bits)
     return colors.solarize(images, tf.abs(amount['solarize'])), labels
 
-  def _amounts(self, random: order.Random) -> dict[str, tf.Tensor]:
+  def _amounts(self, random: randomness.Generator) -> dict[str, tf.Tensor]:
     """Draws for each operation an amount in [-1, 1]; 0: not done."""
     scores = tf.stack([random.uniform(0, 1) for _ in OPERATIONS], axis=1)
     least = tf.math.top_k(scores, self.operations).values[:, -1:]

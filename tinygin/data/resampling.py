@@ -4,7 +4,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from tinygin.data import order
+from tinygin.data import randomness
 
 # What lies outside of an image: black, its nearest edge, its mirror image, or
 # its other side.
@@ -38,7 +38,7 @@ def warp(
   Each number is one for all images or a float32 tensor (batch,).
   """
   count, height, width, _ = images.shape
-  cosine, sine = (order.reproducibly(f, angle) for f in (tf.cos, tf.sin))
+  cosine, sine = (randomness.in_float64(f, angle) for f in (tf.cos, tf.sin))
   matrix = (
     (
       (cosine - sine * shear[1]) * scale[0],

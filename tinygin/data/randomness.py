@@ -40,7 +40,7 @@ def shuffled(positions: tf.Tensor, size: int, seed: int) -> tf.Tensor:
   )
 
 
-class Random:
+class Generator:
   """Random numbers of a batch of examples, one row for each position.
 
   Counter-based, by the SplitMix64 finaliser (Steele, Lea and Flood, "Fast
@@ -74,7 +74,7 @@ class Random:
     return low + (high - low) * tf.cast(bits, tf.float32) / 2**24
 
 
-def reproducibly(
+def in_float64(
   function: Callable[..., tf.Tensor], *values: tf.Tensor | float
 ) -> tf.Tensor:
   """Returns function(values), with the same bits however they are batched.

@@ -13,7 +13,7 @@ import os
 from apache_beam.options import pipeline_options
 
 from beam_pipelines import archives
-from beam_pipelines import examples
+from beam_pipelines import indexing
 from beam_pipelines import tasks
 
 _TASK_SIZE = 5000
@@ -38,10 +38,10 @@ class _Hash:
 
 
 def hold_out(
-  index: examples.Index,
+  index: indexing.Index,
   directory: str,
   options: pipeline_options.PipelineOptions | None,
-) -> examples.Index:
+) -> indexing.Index:
   """Moves `index.validation_fraction` of the training examples, about.
 
   Args:
