@@ -13,7 +13,7 @@ RUN pip install --no-cache-dir --require-hashes --requirement requirements.txt \
     fi
 COPY tinygin tinygin
 COPY beam_pipelines beam_pipelines
-ENV PYTHONPATH=/tinygin TF_CPP_MIN_LOG_LEVEL=2
+ENV PYTHONPATH=/tinygin TF_CPP_MIN_LOG_LEVEL=2 TF_ENABLE_ONEDNN_OPTS=1
 
 FROM environment AS beam-worker
 COPY --from=apache/beam_python3.11_sdk:2.77.0 /opt/apache/beam /opt/apache/beam

@@ -25,6 +25,8 @@ Prints medians, their ratios, the targets, the peak memory of the whole process
 tree, and how far each filter is from a reference in float64.
 """
 
+import tinygin.config.environment  # noqa: F401  Before TensorFlow.
+
 import collections
 import io
 import itertools

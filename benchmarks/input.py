@@ -22,6 +22,8 @@ says more where others use the machine too), and the ratios of those medians to
 those of TFDS in the same kind of epoch.
 """
 
+import tinygin.config.environment  # noqa: F401  Before TensorFlow.
+
 import collections
 import gc
 import pathlib

@@ -16,6 +16,8 @@ The network, optimizer and augmentation are the quickstart's, whose small data
 set is built first where it is missing.
 """
 
+import tinygin.config.environment  # noqa: F401  Before TensorFlow.
+
 import contextlib
 import dataclasses
 import json

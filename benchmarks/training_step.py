@@ -17,9 +17,10 @@ that what else runs slows it many times more than the others.
 Prints the median images a second of each, and the ratios of those medians.
 """
 
+import tinygin.config.environment  # noqa: F401  Before TensorFlow.
+
 import functools
 import importlib.util
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -48,7 +49,6 @@ LEARNING_RATE = 1e-3
 def main(argv: list[str]) -> None:
   """Runs the rounds and prints the table."""
   del argv
-  os.environ['KERAS_BACKEND'] = 'tensorflow'
   random = np.random.default_rng(0)
   count = _BATCH_SIZE.value
   images = random.normal(size=(count, 64, 64, 3)).astype(np.float32)

@@ -1,6 +1,7 @@
 """The interpreter is the locked environment, and nothing hides gin-config."""
 
 import importlib.metadata
+import os
 import pathlib
 import re
 import site
@@ -38,6 +39,11 @@ class EnvironmentTest(absltest.TestCase):
   def test_interpreter_is_an_environment_of_its_own(self):
     self.assertNotEqual(sys.prefix, sys.base_prefix)
     self.assertFalse(site.ENABLE_USER_SITE)
+
+  def test_bazel_switches_onednn_on(self):
+    if 'TEST_TARGET' not in os.environ:
+      self.skipTest('Needs Bazel, which reads .bazelrc.')
+    self.assertIn('TF_ENABLE_ONEDNN_OPTS', os.environ)
 
   def test_every_installed_package_is_locked(self):
     locked = _locked_versions()

@@ -1,20 +1,38 @@
-"""Imports follow the arrows of the design, and packages are namespaces."""
+"""Tests which modules import which, and in what order."""
 
 import ast
+import json
 import pathlib
+import re
 from collections.abc import Iterator
 
 from absl.testing import absltest
 from absl.testing import parameterized
 
 _PROJECT = pathlib.Path(__file__).parent.parent
-_ROOTS = ('beam_pipelines', 'tinygin')
+_ROOTS = ('beam_pipelines', 'benchmarks', 'docs', 'tinygin')
 
-# What each package may import of this project beside itself. A package that is
-# not listed takes the rule of the folder around it; the entry points in
-# `tinygin` itself may import all of it, and are imported by nothing.
+# The packages of this project that each package may import beside itself. A
+# package that is not listed follows the rule of its parent. The entry points in
+# `tinygin` may import all of `tinygin`; only benchmarks import them.
 _ARROWS = {
   'beam_pipelines': {'tinygin.config'},
+  'benchmarks': {
+    'beam_pipelines',
+    'tinygin',
+    'tinygin.config',
+    'tinygin.data',
+    'tinygin.models',
+    'tinygin.reporting',
+    'tinygin.training',
+  },
+  'docs': {
+    'tinygin.config',
+    'tinygin.data',
+    'tinygin.models',
+    'tinygin.reporting',
+    'tinygin.training',
+  },
   'tinygin': {
     'tinygin.config',
     'tinygin.data',
@@ -39,12 +57,15 @@ _ARROWS = {
     'tinygin.reporting',
   },
 }
-# What must not be needed for importing a package: inside a function only.
+# Libraries that a package may import inside functions only.
 _OPTIONAL = {
   'tinygin.models': {'tensorflow', 'tensorflow_datasets', 'apache_beam'},
 }
 # The only regular package: TFDS asks for it.
 _REGULAR_PACKAGES = {'beam_pipelines/tiny_imagenet/__init__.py'}
+# Libraries that read the variables which this module sets.
+_ENVIRONMENT = 'tinygin.config.environment'
+_READERS = {'keras', 'tensorflow', 'tensorflow_datasets'}
 
 
 def _is_within(module: str, package: str) -> bool:
@@ -52,7 +73,7 @@ def _is_within(module: str, package: str) -> bool:
 
 
 def _package_of(module: str, packages: dict[str, set[str]]) -> str | None:
-  """Returns the innermost of the packages that holds the module."""
+  """Returns the innermost of the packages that contains the module."""
   holders = [package for package in packages if _is_within(module, package)]
   return max(holders, key=len, default=None)
 
@@ -60,7 +81,7 @@ def _package_of(module: str, packages: dict[str, set[str]]) -> str | None:
 def _imports(
   tree: ast.AST, folder: pathlib.PurePath
 ) -> Iterator[tuple[str, int, bool]]:
-  """Yields each imported name, its line, and whether a function holds it."""
+  """Yields each imported name, its line, and whether it is in a function."""
   deferred = {
     id(node)
     for function in ast.walk(tree)
@@ -101,14 +122,34 @@ def _fault(module: str, name: str, deferred: bool) -> str | None:
 
 
 def _modules(project: pathlib.Path) -> dict[str, pathlib.Path]:
-  """Returns the source file of each module."""
+  """Returns the source file of each module and notebook."""
   return {
     '.'.join(path.relative_to(project).with_suffix('').parts).removesuffix(
       '.__init__'
     ): path
     for root in _ROOTS
-    for path in sorted((project / root).rglob('*.py'))
+    for path in sorted((project / root).rglob('*'))
+    if path.suffix in ('.py', '.ipynb')
   }
+
+
+def _parse(path: pathlib.Path) -> ast.Module:
+  """Parses a module, or the code of a notebook without its magics."""
+  text = path.read_text(encoding='utf-8')
+  if path.suffix == '.ipynb':
+    text = '\n'.join(
+      ''.join(cell['source'])
+      for cell in json.loads(text)['cells']
+      if cell['cell_type'] == 'code'
+    )
+    text = re.sub('^[%!].*$', '', text, flags=re.M)
+  return ast.parse(text)
+
+
+def _is_program(path: pathlib.Path) -> bool:
+  return path.suffix == '.ipynb' or "__name__ == '__main__'" in path.read_text(
+    encoding='utf-8'
+  )
 
 
 def find_faults(project: pathlib.Path) -> list[str]:
@@ -119,8 +160,7 @@ def find_faults(project: pathlib.Path) -> list[str]:
     file = path.relative_to(project)
     if path.name == '__init__.py' and file.as_posix() not in _REGULAR_PACKAGES:
       faults.append(f'{file}: packages are namespaces, without __init__.py')
-    tree = ast.parse(path.read_text())
-    for name, line, deferred in _imports(tree, file.parent):
+    for name, line, deferred in _imports(_parse(path), file.parent):
       if fault := _fault(module, name, deferred):
         faults.append(f'{file}:{line}: imports {name}; {fault}')
       elif name.split('.')[0] in _ROOTS and not (
@@ -130,10 +170,57 @@ def find_faults(project: pathlib.Path) -> list[str]:
   return faults
 
 
+def find_late_environments(project: pathlib.Path) -> list[str]:
+  """Returns a message for each program that sets the environment too late."""
+  modules = _modules(project)
+  faults = []
+  for module, path in modules.items():
+    if _is_program(path):
+      first = next(_loads(module, modules, set()), 'functions run')
+      if first != _ENVIRONMENT:
+        file = path.relative_to(project)
+        faults.append(f'{file}: {first} before {_ENVIRONMENT} is imported')
+  return faults
+
+
+def _loads(
+  module: str, modules: dict[str, pathlib.Path], seen: set[str]
+) -> Iterator[str]:
+  """Yields the environment and its readers in the order of their import."""
+  seen.add(module)
+  path = modules[module]
+  folder = pathlib.PurePath(*module.split('.')).parent
+  imports = list(_imports(_parse(path), folder))
+  for name, _, deferred in sorted(imports, key=lambda each: each[1]):
+    if deferred:
+      continue
+    if name == _ENVIRONMENT or name.split('.')[0] in _READERS:
+      yield name if name == _ENVIRONMENT else f'{name} is imported'
+    for found in {name, name.rpartition('.')[0]} & modules.keys() - seen:
+      yield from _loads(found, modules, seen)
+
+
 class ImportsTest(parameterized.TestCase):
+  def test_sees_all_modules(self):
+    modules = _modules(_PROJECT)
+    for module in (
+      'beam_pipelines.contact_sheet',
+      'beam_pipelines.verification',
+      'beam_pipelines.verify_dataset',
+      'benchmarks.input',
+      'docs.colab',
+      'docs.theory',
+      'docs.write_reference',
+      'tinygin.compare',
+      'tinygin.reporting.curves',
+    ):
+      self.assertIn(module, modules)
+
   def test_project_follows_the_arrows(self):
-    self.assertNotEmpty(_modules(_PROJECT))
     self.assertEmpty(find_faults(_PROJECT))
+
+  def test_programs_set_the_environment_before_they_import_tensorflow(self):
+    self.assertEmpty(find_late_environments(_PROJECT))
 
   @parameterized.parameters(
     ('tinygin/train.py', 'from tinygin.training import trainer'),
@@ -200,6 +287,36 @@ class ImportsTest(parameterized.TestCase):
     (fault,) = find_faults(self._project({file: source}))
     self.assertStartsWith(fault, f'{file}:{source.count(chr(10)) + 1}: ')
     self.assertEndsWith(fault, f'; {message}')
+
+  @parameterized.parameters(
+    ('from tinygin.config import environment\nimport keras', []),
+    ('from tinygin.config import entry_point\nimport keras', []),
+    ('from tinygin.config import entry_point\nimport tinygin.evaluate', []),
+    ('import tinygin.evaluate', ['keras.layers is imported']),
+    (
+      'import tinygin.evaluate\nfrom tinygin.config import entry_point',
+      ['keras.layers is imported'],
+    ),
+    ('def f():\n  import keras', ['functions run']),
+    ('', ['functions run']),
+  )
+  def test_program_sets_the_environment_first(self, source, faults):
+    guard = "\nif __name__ == '__main__':\n  pass"
+    project = self._project(
+      {
+        'tinygin/config/environment.py': '',
+        'tinygin/config/entry_point.py': 'import tinygin.config.environment',
+        'tinygin/evaluate.py': 'if True:\n  import keras.layers',
+        'tinygin/train.py': source + guard,
+      }
+    )
+    self.assertEqual(
+      find_late_environments(project),
+      [
+        f'tinygin/train.py: {fault} before {_ENVIRONMENT} is imported'
+        for fault in faults
+      ],
+    )
 
   def test_init_is_refused_but_where_tfds_asks_for_it(self):
     project = self._project(

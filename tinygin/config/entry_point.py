@@ -17,6 +17,7 @@ from absl import flags
 from absl import logging
 
 from tinygin.config import components
+from tinygin.config import environment  # noqa: F401  Before TensorFlow.
 from tinygin.config import errors
 from tinygin.config import loading
 from tinygin.config import reference
@@ -179,7 +180,6 @@ def run(main: Main, arguments: str = '') -> NoReturn:
     arguments: What such arguments are, `RUN RUN …`; nothing: there are none.
   """
   signal.signal(signal.SIGTERM, _terminate)
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   for flag in flags.FLAGS.flags_by_module_dict().get(__name__, ()):
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   app.run(

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from tinygin.config import environment  # noqa: F401  Before TensorFlow.
 from tinygin.config import errors
 
 

@@ -114,6 +114,10 @@ class Experiment:
     """
     tf.config.experimental.enable_op_determinism()
     keras.utils.clear_session()  # First, for it resets the policy too.
+    # Keras' own defaults, whatever the user's keras.json says.
+    keras.config.set_floatx('float32')
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format('channels_last')
     keras.config.set_dtype_policy(
       'float32' if self.precision == 'float32' else f'mixed_{self.precision}'
     )
