@@ -54,7 +54,9 @@ def setUpModule():
         directory, configuration, step, {}
       ),
     )
-  CLASSIFIER = prediction.Classifier.restore(EXPERIMENT, RUN, 'latest')
+  CLASSIFIER = prediction.Classifier.restore(
+    EXPERIMENT, RUN, 'latest', 'average'
+  )
   ENCODED = [
     example['image']
     for example in tfds.builder_from_directory(EXPERIMENT.dataset.directory)

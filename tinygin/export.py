@@ -21,6 +21,13 @@ from tinygin.training import run_directory
 _RUN_DIR = flags.DEFINE_string(
   'run_dir', None, "A run's directory.", required=True
 )
+_WEIGHTS = flags.DEFINE_enum(
+  'weights',
+  'average',
+  ['average', 'raw'],
+  'The moving averages of the weights, where the run has them, or the weights '
+  'of the step itself.',
+)
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', 'best', 'best, latest or the number of a step.'
 )
@@ -44,7 +51,7 @@ def main(argv: list[str]) -> None:
     from tinygin.training import prediction
 
     classifier = prediction.Classifier.restore(
-      experiment, directory, _CHECKPOINT.value
+      experiment, directory, _CHECKPOINT.value, _WEIGHTS.value
     )
     exporting.export(classifier, experiment.dataset.filter, output)
   names = len(classifier.class_names)

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
   from tinygin.training import prediction
 
 _RUN_DIR = flags.DEFINE_string('run_dir', None, "A run's directory.")
+_WEIGHTS = flags.DEFINE_enum(
+  'weights',
+  'average',
+  ['average', 'raw'],
+  'The moving averages of the weights, where the run has them, or the weights '
+  'of the step itself.',
+)
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', 'best', 'best, latest or the number of a step.'
 )
@@ -52,7 +59,7 @@ def main(argv: list[str]) -> None:
 
   images = np.stack([_read(file, experiment.dataset) for file in files])
   classifier = prediction.Classifier.restore(
-    experiment, directory, _CHECKPOINT.value
+    experiment, directory, _CHECKPOINT.value, _WEIGHTS.value
   )
   found = [
     {'image': paths.display(file), 'predictions': ranked}

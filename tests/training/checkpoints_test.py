@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all."""
+"""Checkpoints are complete or absent, and restore exactly what was saved."""
 
 import errno
 import json
@@ -9,7 +9,10 @@ from unittest import mock
 
 import keras
 import numpy as np
+import safetensors.numpy
+import tensorflow as tf
 from absl.testing import absltest
+from absl.testing import parameterized
 
 from tinygin.config import errors
 from tinygin.training import checkpoints
@@ -22,7 +25,7 @@ def _variables(**values):
   ]
 
 
-class CheckpointsTest(absltest.TestCase):
+class CheckpointsTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.directory = pathlib.Path(self.create_tempdir().full_path) / 'saved'
@@ -72,25 +75,33 @@ class CheckpointsTest(absltest.TestCase):
     self._save(saved, 1)
     torn = self.directory / '.writing-2'
     torn.mkdir()
-    (torn / 'variables.index').write_text('half')
+    (torn / 'arrays.safetensors').write_text('half')
     self.assertEqual(saved.restore_newest()['step'], 1)
     saved.sweep()
     self.assertFalse(torn.exists())
 
-  def test_a_damaged_checkpoint_gives_way_to_the_one_before(self):
-    for name in (
-      'variables.index',
-      'variables.data-00000-of-00001',
-      'state.json',
-    ):
-      with self.subTest(name):
-        saved = self._make(a=[1, 2])
-        self._save(saved, 1, 2)
-        self._corrupt(2, name)
-        with self.assertLogs(level='WARNING') as logged:
-          self.assertEqual(saved.restore_newest()['step'], 1)
-        self.assertIn('step-00000002 is damaged', logged.output[0])
-        np.testing.assert_array_equal(self.variables[0], [1, 1])
+  @parameterized.parameters('arrays.safetensors', 'state.json')
+  def test_a_damaged_checkpoint_gives_way_to_the_one_before(self, name):
+    saved = self._make(a=[1, 2])
+    self._save(saved, 1, 2)
+    self._corrupt(2, name)
+    with self.assertLogs(level='WARNING') as logged:
+      self.assertEqual(saved.restore_newest()['step'], 1)
+    self.assertIn('step-00000002 is damaged', logged.output[0])
+    np.testing.assert_array_equal(self.variables[0], [1, 1])
+
+  @parameterized.parameters(
+    ('arrays.safetensors', lambda content: content[:-1] + b'?'),
+    ('state.json', lambda content: content.replace(b'"step": 2', b'"step": 9')),
+  )
+  def test_one_changed_byte_is_noticed(self, name, change):
+    saved = self._make(a=[1, 2])
+    self._save(saved, 1, 2)
+    path = self.directory / 'step-00000002' / name
+    path.write_bytes(change(path.read_bytes()))
+    with self.assertLogs(level='WARNING') as logged:
+      self.assertEqual(saved.restore_newest()['step'], 1)
+    self.assertIn('the checksum does not match', logged.output[0])
 
   def test_a_cut_off_checkpoint_gives_way_and_is_removed(self):
     for length in (0, 3):
@@ -99,7 +110,7 @@ class CheckpointsTest(absltest.TestCase):
         self._save(saved, 1, 2, 3)
         folder = self.directory / 'step-00000002'
         for step in (2, 3):
-          name = f'step-{step:08d}/variables.data-00000-of-00001'
+          name = f'step-{step:08d}/arrays.safetensors'
           os.truncate(self.directory / name, length)
         with self.assertLogs(level='WARNING'):
           self.assertEqual(saved.restore_newest()['step'], 1)
@@ -117,9 +128,9 @@ class CheckpointsTest(absltest.TestCase):
         self._save(saved, 2)
     self.assertEqual(
       str(caught.exception),
-      f'The checkpoint of step 2 could not be written to {self.directory}: '
-      '[Errno 28] No space left on device. The checkpoints before it are '
-      'whole; start the run again once that is mended.',
+      f'Cannot write the checkpoint of step 2 to {self.directory}: [Errno 28] '
+      'No space left on device. Earlier checkpoints are intact; fix that, then '
+      'start the run again.',
     )
     self.assertEqual(os.listdir(self.directory), ['step-00000001'])
 
@@ -131,8 +142,8 @@ class CheckpointsTest(absltest.TestCase):
       saved.restore_newest()
     self.assertEqual(
       str(caught.exception),
-      f'{self.directory} must hold a whole checkpoint. Received: 1 damaged '
-      'ones, of steps [1]. Remove the folder to train from the start.',
+      f'All checkpoints in {self.directory} are damaged: steps [1]. Remove the '
+      'folder to train from the start.',
     )
 
   def test_another_network_is_refused(self):
@@ -141,9 +152,12 @@ class CheckpointsTest(absltest.TestCase):
       self._make(a=[1, 2, 3], b=[1], d=[1]).restore_newest()
     self.assertEqual(
       str(caught.exception),
-      f'{self.directory}/step-00000001 must fit the network and optimizer of '
-      'the config: go on with the one that it was written with. Received: '
-      'extra model/c; missing model/d; model/a of shape (2,), not (3,).',
+      f'{self.directory}/step-00000001 does not fit the network and optimizer '
+      'of this configuration:\n'
+      '  model/a is float32 (2,), expected float32 (3,)\n'
+      '  model/c is unknown\n'
+      '  model/d is missing\n'
+      'Use the configuration that it was trained with.',
     )
 
   def test_what_points_outside_is_not_read(self):
@@ -152,10 +166,6 @@ class CheckpointsTest(absltest.TestCase):
     outside = self.directory.with_name('outside')
     (self.directory / 'step-00000001').rename(outside)
     self.variables[0].assign([7, 7])
-    # TensorFlow's index, by which `tf.train.latest_checkpoint` goes there.
-    (self.directory / 'checkpoint').write_text(
-      f'model_checkpoint_path: "{outside}/variables"\n'
-    )
     self.assertIsNone(saved.restore_newest())
     whole, part = (self.directory / f'step-{step:08d}' for step in (2, 3))
     whole.symlink_to(outside)
@@ -166,7 +176,7 @@ class CheckpointsTest(absltest.TestCase):
       for read in (
         saved.restore_newest,
         lambda: saved.restore_found('latest'),
-        lambda: saved.find('best'),
+        lambda: checkpoints.find(self.directory, 'best'),
         lambda: checkpoints.read(
           self.directory, checkpoints.steps(self.directory)[-1], 'model'
         ),
@@ -176,8 +186,8 @@ class CheckpointsTest(absltest.TestCase):
         self.assertRegex(
           str(caught.exception),
           rf'^{self.directory}/step-0000000{step}.* must lie in the run '
-          rf'directory\. Received: a link to {outside}.*\. Put there what it '
-          r'leads to, if you trust it\.$',
+          rf'directory\. Received: a link to {outside}.*\. Copy the target '
+          r'there if you trust it\.$',
         )
       if step == 3:
         shutil.rmtree(part)
@@ -186,11 +196,13 @@ class CheckpointsTest(absltest.TestCase):
   def test_finds_checkpoints_by_name(self):
     saved = self._make(a=[1, 2])
     self._save(saved, 1, 2, 3)
-    found = [saved.find(name) for name in ('best', 'latest', '2')]
+    found = [
+      checkpoints.find(self.directory, name) for name in ('best', 'latest', '2')
+    ]
     self.assertEqual(found, [1, 3, 2])
     for name in ('4', 'newest', '-1'):
       with self.assertRaises(errors.InputError) as caught:
-        saved.find(name)
+        checkpoints.find(self.directory, name)
       self.assertEqual(
         str(caught.exception),
         f'The checkpoint of {self.directory} must be best, latest or one of '
@@ -201,20 +213,19 @@ class CheckpointsTest(absltest.TestCase):
     saved = self._make(a=[1, 2])
     saved.save(4, {'best': None}, keep=1, best_step=4)
     with self.assertRaises(errors.InputError) as caught:
-      saved.find('best')
+      checkpoints.find(self.directory, 'best')
     self.assertEqual(
       str(caught.exception),
       f'The checkpoint of {self.directory} must be best, latest or one of the '
-      'steps [4]. Received: best, and none is evaluated yet.',
+      'steps [4]. Received: best, but none has been evaluated yet.',
     )
 
   def test_says_which_checkpoint_asked_for_is_damaged(self):
     saved = self._make(a=[1, 2])
     self._save(saved, 4)
-    self._corrupt(4, 'state.json')
-    self._corrupt(4, 'variables.index')
+    self._corrupt(4, 'arrays.safetensors')
     for read in (
-      lambda: saved.find('best'),
+      lambda: checkpoints.find(self.directory, 'best'),
       lambda: saved.restore_found('4'),
       lambda: checkpoints.read(self.directory, 4, 'model'),
     ):
@@ -222,15 +233,111 @@ class CheckpointsTest(absltest.TestCase):
         read()
       self.assertRegex(
         str(caught.exception),
-        rf'^{self.directory}/step-00000004 must be a whole checkpoint\. '
-        r'Received: a damaged one \(.+\)\. Choose another of the steps '
-        r'\[4\]\.$',
+        rf'^The checkpoint {self.directory}/step-00000004 is damaged \(.+\)\. '
+        r'Its run has checkpoints of the steps \[4\]\.$',
       )
 
-  def test_the_state_is_readable(self):
+  def test_a_checkpoint_needs_no_code_of_ours(self):
     self._save(self._make(a=[1, 2]), 7)
-    text = (self.directory / 'step-00000007' / 'state.json').read_text()
-    self.assertEqual(json.loads(text)['step'], 7)
+    folder = self.directory / 'step-00000007'
+    arrays = safetensors.numpy.load_file(folder / 'arrays.safetensors')
+    np.testing.assert_array_equal(arrays['model/a'], [7, 7])
+    saved = json.loads((folder / 'state.json').read_text(encoding='utf-8'))
+    self.assertEqual(saved['state'], {'step': 7, 'best': {'step': 1}})
+
+  @parameterized.parameters('[1, 2]', 'a\\b', "a b'c", '*?')
+  def test_any_path(self, name):
+    self.directory = self.directory / name / 'saved'
+    saved = self._make(a=[1, 2])
+    self._save(saved, 1)
+    self.variables[0].assign([0, 0])
+    saved.restore_newest()
+    np.testing.assert_array_equal(self.variables[0], [1, 1])
+
+  @parameterized.parameters(
+    *('bfloat16', 'float16', 'float32', 'float64', 'bool', 'uint32', 'int64')
+  )
+  def test_every_type_is_restored_bit_for_bit(self, dtype):
+    values = tf.cast([[0.1, -3.0, 0.0], [2.0, 1e-3, 7.5]], dtype)
+    variables = [tf.Variable(each) for each in (values, values[0, 1])]
+    saved = checkpoints.Checkpoints(
+      self.directory, {'model': dict(zip('ab', variables, strict=True))}
+    )
+    saved.save(1, {}, keep=1, best_step=1)
+    for each in variables:
+      each.assign(tf.zeros_like(each))
+    saved.restore(1)
+    np.testing.assert_array_equal(variables[0].numpy(), values.numpy())
+    self.assertEqual(variables[1].numpy(), values[0, 1].numpy())
+    other = {'a': tf.Variable(tf.zeros((2, 3), 'int8')), 'b': variables[1]}
+    with self.assertRaisesRegex(
+      errors.InputError, rf'a is {dtype} \(2, 3\), expected int8 \(2, 3\)'
+    ):
+      checkpoints.Checkpoints(self.directory, {'model': other}).restore(1)
+
+  def test_averages_are_preferred_to_raw_weights(self):
+    arrays = {'model/a': 1, 'model/b': 2, 'average/a': 3, 'optimizer/a': 4}
+    self.assertEqual(checkpoints.trained(arrays, 'average'), {'a': 3, 'b': 2})
+    self.assertEqual(checkpoints.trained(arrays, 'raw'), {'a': 1, 'b': 2})
+
+
+class ReplicasTest(absltest.TestCase):
+  def test_replicas_that_differ_are_restored_exactly(self):
+    strategy = tf.distribute.MirroredStrategy(['/cpu:0', '/cpu:1'])
+    with strategy.scope():
+      model = keras.Sequential(
+        [
+          keras.Input((4, 4, 3)),
+          keras.layers.BatchNormalization(synchronized=False, name='norm'),
+        ],
+        name='net',
+      )
+      total = tf.Variable(
+        0.0,
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.SUM,
+      )
+
+    @tf.function
+    def train(images):
+      def of_replica(images):
+        model(images, training=True)
+        total.assign_add(tf.reduce_sum(images))
+
+      strategy.run(of_replica, args=(images,))
+
+    generator = np.random.default_rng(0)
+    train(
+      strategy.experimental_distribute_values_from_function(
+        lambda _: tf.constant(generator.normal(size=(2, 4, 4, 3)), tf.float32)
+      )
+    )
+    groups = {'model': {**checkpoints.by_path(model.variables), 'total': total}}
+
+    def values():
+      return {
+        path: [each.numpy() for each in variable.values]
+        for path, variable in groups['model'].items()
+      }
+
+    before = values()
+    self.assertFalse(np.array_equal(*before['net/norm/moving_mean']))
+    saved = checkpoints.Checkpoints(self.create_tempdir().full_path, groups)
+    saved.save(1, {}, keep=1, best_step=1)
+    for variable in groups['model'].values():
+      for each in variable.values:
+        each.assign(tf.zeros_like(each))
+    saved.restore(1)
+    for path, replicas in values().items():
+      np.testing.assert_array_equal(replicas, before[path], path)
+
+
+def setUpModule():
+  (cpu,) = tf.config.list_physical_devices('CPU')
+  tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+  )
 
 
 if __name__ == '__main__':

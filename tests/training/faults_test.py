@@ -42,9 +42,9 @@ _POINTS = (
   (logs.Logs, 'flush'),
   (evaluation.Evaluation, '__call__'),
   (checkpoints.Checkpoints, 'save'),
-  (tf.train.Checkpoint, 'write'),
   (pathlib.Path, 'mkdir'),
   (pathlib.Path, 'rename'),
+  (pathlib.Path, 'write_bytes'),
   (pathlib.Path, 'write_text'),
   (shutil, 'rmtree'),
 )
@@ -115,7 +115,7 @@ def _outcome(directory):
   weights = {
     step: hashlib.sha256(
       (
-        directory / f'checkpoints/step-{step:08d}/variables.data-00000-of-00001'
+        directory / f'checkpoints/step-{step:08d}/arrays.safetensors'
       ).read_bytes()
     ).hexdigest()
     for step in steps
@@ -180,9 +180,8 @@ class FaultsTest(absltest.TestCase):
     first, kept, result = finished.stdout.splitlines()
     self.assertRegex(
       first,
-      rf'^The checkpoint of step 20 could not be written to {directory}/'
-      r'checkpoints: .*No space left on device.*\. The checkpoints before it '
-      r'are whole; start the run again once that is mended\.$',
+      rf'^Cannot write the checkpoint of step 20 to {directory}/checkpoints: '
+      r'.*No space left on device.*\. Earlier checkpoints are intact',
     )
     self.assertEqual(kept, "['step-00000010']")
     self.assertEqual(result, 'completed at step 23')

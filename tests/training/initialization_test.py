@@ -61,12 +61,11 @@ class InitializationTest(absltest.TestCase):
 
   def test_refuses_a_damaged_checkpoint(self):
     before = _values(self.model)
-    [data] = self.run.glob('checkpoints/step-00000001/*.data-*')
-    os.truncate(data, 10)
+    path = self.run / 'checkpoints/step-00000001'
+    os.truncate(path / 'arrays.safetensors', 10)
     with self.assertRaisesRegex(
       errors.InputError,
-      f'{self.run}/checkpoints/step-00000001 must be a whole checkpoint. '
-      r'Received: a damaged one \(',
+      f'The checkpoint {path} is damaged',
     ):
       initialization.initialize(self.model, str(self.run), include_head=True)
     for path, value in _values(self.model).items():
@@ -78,8 +77,8 @@ class InitializationTest(absltest.TestCase):
       initialization.initialize(self.model, folder, include_head=True)
     self.assertEqual(
       str(caught.exception),
-      f'{folder} must be the directory of a run that has saved a checkpoint. '
-      'Received: one with none in checkpoints/.',
+      f'{folder} holds no checkpoint; expected one in checkpoints/. Name the '
+      'directory of a run that has saved one.',
     )
 
 

@@ -9,6 +9,7 @@ from unittest import mock
 
 import keras
 import numpy as np
+import safetensors.numpy
 import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -50,13 +51,9 @@ def _without_times(lines):
 def _variables(directory):
   """Returns the newest checkpoint's variables by name."""
   step = checkpoints.steps(directory / 'checkpoints')[-1]
-  prefix = directory / f'checkpoints/step-{step:08d}/variables'
-  reader = tf.train.load_checkpoint(str(prefix))
-  return {
-    name: reader.get_tensor(name)
-    for name in reader.get_variable_to_shape_map()
-    if name.startswith(('model', 'optimizer', 'average'))
-  }
+  return safetensors.numpy.load_file(
+    directory / f'checkpoints/step-{step:08d}/arrays.safetensors'
+  )
 
 
 def _live_variables():
@@ -356,9 +353,7 @@ class TrainerTest(parameterized.TestCase):
     self.assertTrue(any('head' in name for name in nodes))
     for name in 'confusion', 'most_confident_mistakes':
       self.assertEqual([each.step for each in events.Tensors(name)], [23])
-    weights = tf.train.load_checkpoint(
-      str(directory / 'checkpoints/step-00000023/variables')
-    ).get_tensor('model/small.Shead.Skernel/.ATTRIBUTES/VARIABLE_VALUE')
+    weights = _variables(directory)['model/small/head/kernel']
     last = events.Tensors('small/head/kernel')[-1]
     buckets = tf.make_ndarray(last.tensor_proto)
     self.assertEqual(last.step, 23)

@@ -1,6 +1,17 @@
-"""Checkpoints: written whole or not at all, restored whole or refused."""
+"""Checkpoints: a folder of arrays and state for each saved step.
+
+A folder `step-00000010` holds two files:
+
+- `arrays.safetensors`: every variable, named `group/path`.
+- `state.json`: the state of the run, and a SHA-256 over the arrays file and
+  the state.
+
+Both are written to a temporary folder, which is then renamed. A folder with the
+name of a step is therefore complete. Reading one runs no code.
+"""
 
 import collections
+import hashlib
 import json
 import os
 import pathlib
@@ -8,54 +19,56 @@ import re
 import shutil
 from collections.abc import Iterable
 from collections.abc import Mapping
-from collections.abc import Sequence
 from typing import Any
+from typing import Literal
 
 import keras
 import numpy as np
+import safetensors
+import safetensors.numpy
 import tensorflow as tf
 from absl import logging
 
 from tinygin.config import errors
 
-_FOLDER = re.compile(r'step-(\d+)')
-_VARIABLES = 'variables'
+ARRAYS = 'arrays.safetensors'
+Weights = Literal['average', 'raw']
 _STATE = 'state.json'
+_FOLDER = re.compile(r'step-(\d+)')
 
 
 class MissingError(errors.InputError):
-  """There is no such checkpoint, or no longer."""
+  """The checkpoint does not exist, or was removed while it was read."""
+
+
+class DamagedError(errors.InputError):
+  """The checkpoint cannot be read, or its checksum is wrong."""
 
 
 class Checkpoints:
-  """The checkpoints of a run: one folder a step.
-
-  A folder holds the variables in TensorFlow's format and `state.json`. It is
-  written under another name and then renamed, so that a folder with a step's
-  name is complete.
-  """
+  """The checkpoints of a run, saved from and restored to its variables."""
 
   def __init__(
     self,
     directory: str | os.PathLike,
     groups: Mapping[str, Mapping[str, tf.Variable]],
   ):
-    """Names what is saved and restored; touches no file.
+    """Names the variables; touches no file.
 
     Args:
-      directory: the folder of the checkpoints; made when the first is saved.
+      directory: the folder of the checkpoints; created by the first save.
       groups: variables by group, such as `model`, and path.
     """
     self._directory = pathlib.Path(directory)
-    self._groups = groups
-    # Explicit dictionaries: automatic tracking misses variables of layers that
-    # are held in plain lists.
-    self._checkpoint = tf.train.Checkpoint(
-      **{group: dict(members) for group, members in groups.items()}
-    )
+    self._groups = tuple(groups)
+    self._variables = {
+      f'{group}/{path}': variable
+      for group, members in groups.items()
+      for path, variable in members.items()
+    }
 
   def sweep(self) -> None:
-    """Removes what an interrupted save left behind."""
+    """Removes the temporary folders of interrupted saves."""
     for pattern in ('.writing-*', '.removing-*'):
       for torn in self._directory.glob(pattern):
         shutil.rmtree(torn)
@@ -63,108 +76,77 @@ class Checkpoints:
   def save(
     self, step: int, state: Mapping[str, Any], *, keep: int, best_step: int
   ) -> None:
-    """Saves the variables and the state, then removes superfluous ones.
+    """Saves the variables and the state, then prunes.
+
+    Does nothing if the step is saved already.
 
     Args:
-      step: number of training steps that led here.
-      state: JSON-serialisable; returned by `restore`.
-      keep: how many of the newest checkpoints stay, beside the best.
-      best_step: the step of the best checkpoint.
+      step: number of training steps done.
+      state: JSON-serialisable; `restore` returns it.
+      keep: number of newest checkpoints that `prune` keeps.
+      best_step: the step of the best checkpoint, which `prune` keeps too.
 
     Raises:
-      RunError: there is no room, or the folder cannot be written.
+      RunError: the disk is full, or the folder cannot be written.
     """
     temporary = self._directory / f'.writing-{step}'
     final = _folder(self._directory, step)
     if final.exists():
-      return  # Saved by an evaluation just now.
+      return
     try:
       temporary.mkdir(parents=True)
-      self._checkpoint.write(str(temporary / _VARIABLES))
-      (temporary / _STATE).write_text(json.dumps(state, indent=2))
+      arrays = safetensors.numpy.save(self._arrays())
+      (temporary / ARRAYS).write_bytes(arrays)
+      saved = {'state': state, 'sha256': _digest(temporary, state)}
+      text = json.dumps(saved, indent=2)
+      (temporary / _STATE).write_text(text, encoding='utf-8')
       temporary.rename(final)
-    except (OSError, tf.errors.OpError) as error:
+    except OSError as error:
       shutil.rmtree(temporary, ignore_errors=True)
       raise errors.RunError(
-        f'The checkpoint of step {step} could not be written to '
-        f'{self._directory}: {error}. The checkpoints before it are whole; '
-        'start the run again once that is mended.'
+        f'Cannot write the checkpoint of step {step} to {self._directory}: '
+        f'{error}. Earlier checkpoints are intact; fix that, then start the '
+        'run again.'
       ) from error
     self.prune(keep, best_step)
 
   def prune(self, keep: int, best_step: int) -> None:
-    """Removes all but the newest checkpoints and the best.
+    """Removes all checkpoints but the newest and the best.
 
     Args:
-      keep: how many of the newest checkpoints stay, beside the best.
-      best_step: the step of the best checkpoint.
+      keep: number of newest checkpoints to keep.
+      best_step: the step of the best checkpoint, which is kept too.
     """
     present = steps(self._directory)
     for old in set(present) - set(present[-keep:]) - {best_step}:
       self._remove(old)
 
   def restore_newest(self) -> dict[str, Any] | None:
-    """Restores the newest checkpoint that is whole.
+    """Restores the newest intact checkpoint and removes damaged newer ones.
 
     Returns:
-      Its state, or None where there is no checkpoint.
+      Its state, or None if there is no checkpoint.
 
     Raises:
-      InputError: a checkpoint is of another model, or all are damaged.
+      InputError: a checkpoint does not fit the variables, or all are damaged.
     """
     present = steps(self._directory)
     for step in reversed(present):
       try:
         state = self.restore(step)
-        # What is newer is damaged, and would count among those to keep.
-        for newer in present[present.index(step) + 1 :]:
-          self._remove(newer)
-        return state
-      except errors.InputError:
-        raise
-      except Exception as error:  # TensorFlow raises what it likes.
-        logging.warning(
-          'The checkpoint %s is damaged and left out: %s',
-          _folder(self._directory, step),
-          error,
-        )
+      except DamagedError as error:
+        logging.warning('%s Restoring an earlier one.', error)
+        continue
+      # Damaged ones would count among the newest to keep.
+      for newer in present[present.index(step) + 1 :]:
+        self._remove(newer)
+      return state
     if present:
       raise errors.InputError(
-        f'{self._directory} must hold a whole checkpoint. Received: '
-        f'{len(present)} damaged ones, of steps {present}. Remove the folder '
-        'to train from the start.'
+        f'All checkpoints in {self._directory} are damaged: steps {present}. '
+        'Remove the folder to train from the start.'
       )
     return None
-
-  def find(self, name: str) -> int:
-    """Returns the step of a checkpoint.
-
-    Args:
-      name: `latest`, `best` (of the validation top-1 so far) or a step.
-
-    Raises:
-      MissingError: there is no such checkpoint.
-      InputError: the newest, which knows the best, is damaged.
-    """
-    present = steps(self._directory)
-    if not present:
-      raise MissingError(
-        f'{self._directory.parent} must be the directory of a run that has '
-        'saved a checkpoint. Received: one with none in '
-        f'{self._directory.name}/.'
-      )
-    step, received = present[-1], name
-    if name == 'best':
-      step = self._best_step(step)
-      received = 'best, and none is evaluated yet'
-    elif name != 'latest':
-      step = int(name) if name.isdecimal() else None
-    if step not in present:
-      raise MissingError(
-        f'The checkpoint of {self._directory} must be best, latest or one of '
-        f'the steps {present}. Received: {received}.'
-      )
-    return step
 
   def restore_found(self, name: str) -> int:
     """Restores a checkpoint while another process may be training.
@@ -176,87 +158,116 @@ class Checkpoints:
       Its step.
 
     Raises:
-      MissingError: there is no such checkpoint, or no longer.
-      InputError: it is of another model, or damaged.
+      MissingError: there is no such checkpoint.
+      InputError: it does not fit the variables, or is damaged.
     """
-    while True:
-      step = self.find(name)
-      try:
-        self.restore(step)
-        return step
-      except errors.InputError:
-        raise
-      except Exception as error:  # TensorFlow raises what it likes.
-        # One that was pruned meanwhile is not found again.
-        if step in steps(self._directory):
-          raise _damaged(self._directory, step, error) from error
+    step, arrays = _load_found(self._directory, name)
+    self._assign(step, arrays)
+    return step
 
   def restore(self, step: int) -> dict[str, Any]:
-    """Restores the checkpoint of a step and returns its state."""
-    folder = _folder(self._directory, step)
-    _check_place(folder)
-    state = json.loads((folder / _STATE).read_text())
-    reader = tf.train.load_checkpoint(str(folder / _VARIABLES))
-    self._check_variables(folder, reader.get_variable_to_shape_map())
-    # All are read before the first is assigned: what is damaged, or removed
-    # meanwhile, leaves the variables as they are.
-    values = [
-      (variable, reader.get_tensor(_key(group, path)))
-      for group, members in self._groups.items()
-      for path, variable in members.items()
-    ]
-    for variable, value in values:
-      variable.assign(value)
+    """Restores the checkpoint of a step and returns its state.
+
+    Raises:
+      InputError: it does not fit the variables, or is damaged. No variable has
+        changed then.
+    """
+    arrays, state = _load(self._directory, step)
+    self._assign(step, arrays)
     return state
 
-  def _best_step(self, step: int) -> int | None:
-    """Returns the step of the best evaluation up to a checkpoint."""
-    folder = _folder(self._directory, step)
-    _check_place(folder)
-    try:
-      best = json.loads((folder / _STATE).read_text())['best']
-    except (OSError, ValueError) as error:
-      raise _damaged(self._directory, step, error) from error
-    return best and best['step']
+  def _assign(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
+    self._check_fit(_folder(self._directory, step), arrays)
+    for name, variable in self._variables.items():
+      for number, replica in enumerate(_replicas(variable)):
+        own = arrays.get(f'replica{number}/{name}', arrays[name])
+        replica.assign(own)
+
+  def _arrays(self) -> dict[str, np.ndarray]:
+    """Returns what is saved.
+
+    Replicas may differ, for instance in moving statistics that are not
+    synchronised. Those that differ from the first are saved beside it.
+    """
+    arrays = {}
+    for name, variable in self._variables.items():
+      first, *others = (each.numpy() for each in _replicas(variable))
+      arrays[name] = np.asarray(first)
+      for number, other in enumerate(others, 1):
+        if other.tobytes() != first.tobytes():
+          arrays[f'replica{number}/{name}'] = np.asarray(other)
+    return arrays
+
+  def _check_fit(
+    self, folder: pathlib.Path, arrays: Mapping[str, np.ndarray]
+  ) -> None:
+    expected = {
+      name: f'{variable.dtype.name} {tuple(variable.shape)}'
+      for name, variable in self._variables.items()
+    }
+    present = {
+      name: f'{array.dtype.name} {array.shape}'
+      for name, array in arrays.items()
+      if name.partition('/')[0] in self._groups
+    }
+    faults = [f'{name} is missing' for name in expected.keys() - present]
+    faults += [f'{name} is unknown' for name in present.keys() - expected]
+    faults += [
+      f'{name} is {present[name]}, expected {kind}'
+      for name, kind in expected.items()
+      if present.get(name, kind) != kind
+    ]
+    if faults:
+      raise errors.InputError(
+        f'{folder} does not fit the network and optimizer of this '
+        'configuration:\n  ' + '\n  '.join(sorted(faults)) + '\nUse the '
+        'configuration that it was trained with.'
+      )
 
   def _remove(self, step: int) -> None:
-    # Renamed first, so that no folder with a step's name is ever torn.
+    # Renamed first: no folder with the name of a step is ever incomplete.
     removed = self._directory / f'.removing-{step}'
     _folder(self._directory, step).rename(removed)
     shutil.rmtree(removed)
 
-  def _check_variables(
-    self, folder: pathlib.Path, shapes: Mapping[str, Sequence[int]]
-  ) -> None:
-    expected = {
-      _key(group, path): variable.shape
-      for group, members in self._groups.items()
-      for path, variable in members.items()
-    }
-    present = {
-      key: shape
-      for key, shape in shapes.items()
-      if key.split('/', 1)[0] in self._groups
-    }
-    faults = [f'missing {_unescape(key)}' for key in expected.keys() - present]
-    faults += [f'extra {_unescape(key)}' for key in present.keys() - expected]
-    faults += [
-      f'{_unescape(key)} of shape {tuple(present[key])}, not {tuple(shape)}'
-      for key, shape in expected.items()
-      if key in present and tuple(present[key]) != tuple(shape)
-    ]
-    if faults:
-      raise errors.InputError(
-        f'{folder} must fit the network and optimizer of the config: go on '
-        'with the one that it was written with. Received: '
-        f'{"; ".join(sorted(faults))}.'
-      )
+
+def find(directory: str | os.PathLike, name: str) -> int:
+  """Returns the step of a checkpoint.
+
+  Args:
+    directory: the folder of the checkpoints.
+    name: `latest`, `best` (by validation top-1) or a step.
+
+  Raises:
+    MissingError: there is no such checkpoint.
+    InputError: the newest, which records the best, is damaged.
+  """
+  directory = pathlib.Path(directory)
+  present = steps(directory)
+  if not present:
+    raise MissingError(
+      f'{directory.parent} holds no checkpoint; expected one in '
+      f'{directory.name}/. Name the directory of a run that has saved one.'
+    )
+  step, received = present[-1], name
+  if name == 'best':
+    best = _load(directory, step)[1]['best']
+    step = best and best['step']
+    received = 'best, but none has been evaluated yet'
+  elif name != 'latest':
+    step = int(name) if name.isdecimal() else None
+  if step not in present:
+    raise MissingError(
+      f'The checkpoint of {directory} must be best, latest or one of the steps '
+      f'{present}. Received: {received}.'
+    )
+  return step
 
 
 def read(
   directory: str | os.PathLike, step: int, group: str
 ) -> dict[str, np.ndarray]:
-  """Reads the variables of a group, whatever network the checkpoint is of.
+  """Reads the variables of a group.
 
   Args:
     directory: the folder of the checkpoints.
@@ -267,20 +278,47 @@ def read(
     Arrays by the path of their variable.
 
   Raises:
-    InputError: the checkpoint is damaged, or lies elsewhere.
+    InputError: the checkpoint is damaged, or is a link.
   """
-  directory = pathlib.Path(directory)
-  folder = _folder(directory, step)
-  _check_place(folder)
-  try:
-    reader = tf.train.load_checkpoint(str(folder / _VARIABLES))
-    return {
-      _unescape(key).removeprefix(f'{group}/'): reader.get_tensor(key)
-      for key in reader.get_variable_to_shape_map()
-      if key.startswith(f'{group}/')
-    }
-  except Exception as error:  # TensorFlow raises what it likes.
-    raise _damaged(directory, step, error) from error
+  return _group(_load(pathlib.Path(directory), step)[0], group)
+
+
+def read_trained(
+  directory: str | os.PathLike, name: str, weights: Weights
+) -> tuple[int, dict[str, np.ndarray]]:
+  """Reads a trained network while another process may be training it.
+
+  Args:
+    directory: the folder of the checkpoints.
+    name: as for `find`.
+    weights: as for `trained`.
+
+  Returns:
+    The step, and arrays by the path of their variable.
+
+  Raises:
+    MissingError: there is no such checkpoint.
+    InputError: it is damaged, or is a link.
+  """
+  step, arrays = _load_found(pathlib.Path(directory), name)
+  return step, trained(arrays, weights)
+
+
+def trained(
+  arrays: Mapping[str, np.ndarray], weights: Weights
+) -> dict[str, np.ndarray]:
+  """Selects the arrays of the trained network.
+
+  Args:
+    arrays: by `group/path`, as in the arrays file of a checkpoint.
+    weights: `average` for the moving averages, where there are any; `raw` for
+      the weights of the last step.
+
+  Returns:
+    Arrays by the path of their variable.
+  """
+  found = _group(arrays, 'model')
+  return found | _group(arrays, 'average') if weights == 'average' else found
 
 
 def by_path(variables: Iterable[keras.Variable]) -> dict[str, tf.Variable]:
@@ -295,49 +333,85 @@ def by_path(variables: Iterable[keras.Variable]) -> dict[str, tf.Variable]:
     paths = collections.Counter(variable.path for variable in variables)
     repeated = [path for path, count in paths.items() if count > 1]
     raise ValueError(
-      'Variables must have paths of their own, to be told apart in a '
-      f'checkpoint. Received twice: {", ".join(repeated)}. Give the layers '
-      'names.'
+      'Several variables have the same path, so a checkpoint could not tell '
+      f'them apart: {", ".join(repeated)}. Give their layers unique names.'
     )
   return found
 
 
 def steps(directory: str | os.PathLike) -> list[int]:
   """Returns the steps of the complete checkpoints in a folder, in order."""
-  folder = pathlib.Path(directory)
-  names = [path.name for path in folder.glob('step-*')]
+  names = [path.name for path in pathlib.Path(directory).glob('step-*')]
   return sorted(int(m[1]) for m in map(_FOLDER.fullmatch, names) if m)
+
+
+def _load_found(
+  directory: pathlib.Path, name: str
+) -> tuple[int, dict[str, np.ndarray]]:
+  while True:
+    step = find(directory, name)
+    try:
+      return step, _load(directory, step)[0]
+    except DamagedError:
+      if step in steps(directory):
+        raise
+      # It was pruned meanwhile: search again.
+
+
+def _load(
+  directory: pathlib.Path, step: int
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+  """Returns the arrays by `group/path`, and the state."""
+  folder = _folder(directory, step)
+  try:
+    _refuse_links(folder)
+    saved = json.loads((folder / _STATE).read_text(encoding='utf-8'))
+    if saved['sha256'] != _digest(folder, saved['state']):
+      raise ValueError('the checksum does not match')
+    return safetensors.numpy.load_file(folder / ARRAYS), saved['state']
+  except (
+    KeyError,
+    OSError,
+    TypeError,
+    ValueError,
+    safetensors.SafetensorError,
+  ) as error:
+    raise DamagedError(
+      f'The checkpoint {folder} is damaged ({error}). Its run has checkpoints '
+      f'of the steps {steps(directory)}.'
+    ) from error
+
+
+def _digest(folder: pathlib.Path, state: Mapping[str, Any]) -> str:
+  with open(folder / ARRAYS, 'rb') as file:
+    digest = hashlib.file_digest(file, 'sha256')
+  digest.update(json.dumps(state).encode())
+  return digest.hexdigest()
+
+
+def _group(
+  arrays: Mapping[str, np.ndarray], group: str
+) -> dict[str, np.ndarray]:
+  return {
+    name.removeprefix(f'{group}/'): array
+    for name, array in arrays.items()
+    if name.startswith(f'{group}/')
+  }
+
+
+def _replicas(variable: tf.Variable) -> tuple[tf.Variable, ...]:
+  """Returns a variable's copies, one for each local replica."""
+  return getattr(variable, 'values', (variable,))
 
 
 def _folder(directory: pathlib.Path, step: int) -> pathlib.Path:
   return directory / f'step-{step:08d}'
 
 
-def _damaged(
-  directory: pathlib.Path, step: int, error: Exception
-) -> errors.InputError:
-  return errors.InputError(
-    f'{_folder(directory, step)} must be a whole checkpoint. Received: a '
-    f'damaged one ({error}). Choose another of the steps {steps(directory)}.'
-  )
-
-
-def _check_place(folder: pathlib.Path) -> None:
-  """Refuses a checkpoint that leads to files outside of its folder."""
+def _refuse_links(folder: pathlib.Path) -> None:
   for path in (folder.parent, folder, *folder.iterdir()):
     if path.is_symlink():
       raise errors.InputError(
         f'{path} must lie in the run directory. Received: a link to '
-        f'{path.readlink()}. Put there what it leads to, if you trust it.'
+        f'{path.readlink()}. Copy the target there if you trust it.'
       )
-
-
-def _key(group: str, path: str) -> str:
-  # As TensorFlow writes names of dictionary entries into its keys.
-  escaped = path.replace('.', '..').replace('/', '.S')
-  return f'{group}/{escaped}/.ATTRIBUTES/VARIABLE_VALUE'
-
-
-def _unescape(key: str) -> str:
-  name = key.removesuffix('/.ATTRIBUTES/VARIABLE_VALUE')
-  return re.sub(r'\.[.S]', lambda pair: '.' if pair[0] == '..' else '/', name)

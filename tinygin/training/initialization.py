@@ -1,35 +1,67 @@
-"""The weights a run starts with, where they are not drawn."""
+"""Initial weights that were trained before."""
 
 import os
+import pathlib
 
 import keras
 import numpy as np
+import safetensors.numpy
 
+from tinygin.config import errors
 from tinygin.config import paths
+from tinygin.models import layers  # noqa: F401  Registers what a .keras holds.
 from tinygin.models import pretrained
 from tinygin.training import checkpoints
 from tinygin.training import run_directory
 
 
 def initialize(model: keras.Model, source: str, include_head: bool) -> None:
-  """Initialises a network from the best checkpoint of a run or an HDF5 file.
+  """Initialises a network from weights that were trained before.
+
+  Averaged weights are used where the source has them.
 
   Args:
     model: the network.
-    source: the directory of a run, or a file of weights saved by Keras 2.
-    include_head: whether the head is initialised too; if not, it may have
+    source: a run's directory, whose best checkpoint is used; the
+      `.safetensors` file of a checkpoint; an exported `.keras` file; or an HDF5
+      file of weights saved by Keras 2.
+    include_head: whether the head is initialised too. If not, it may have
       another number of classes.
 
   Raises:
-    InputError: there is no such source, it is damaged, or it does not fit the
+    InputError: the source does not exist, is damaged, or does not fit the
       network.
   """
   path = paths.find(source)
-  read = _read_run if os.path.isdir(path) else pretrained.read_hdf5
+  read = _READERS.get(pathlib.Path(path).suffix, pretrained.read_hdf5)
+  if os.path.isdir(path):
+    read = _read_run
   pretrained.initialize(model, read(path), include_head, path)
 
 
 def _read_run(directory: str) -> dict[str, np.ndarray]:
-  folder = os.path.join(directory, run_directory.CHECKPOINTS)
-  step = checkpoints.Checkpoints(folder, {}).find('best')
-  return checkpoints.read(folder, step, 'model')
+  folder = pathlib.Path(directory, run_directory.CHECKPOINTS)
+  return checkpoints.read_trained(folder, 'best', 'average')[1]
+
+
+def _read_safetensors(path: str) -> dict[str, np.ndarray]:
+  try:
+    arrays = safetensors.numpy.load_file(path)
+  except (OSError, safetensors.SafetensorError) as error:
+    raise errors.InputError(
+      f'{path} must be a safetensors file. Received: {error}.'
+    ) from error
+  return checkpoints.trained(arrays, 'average')
+
+
+def _read_keras(path: str) -> dict[str, np.ndarray]:
+  try:
+    loaded = keras.saving.load_model(path, compile=False)
+  except Exception as error:  # Keras raises errors of many types.
+    raise errors.InputError(
+      f'{path} must be a network that Keras 3 has saved. Received: {error}'
+    ) from error
+  return {each.path: each.numpy() for each in loaded.variables}
+
+
+_READERS = {'.keras': _read_keras, '.safetensors': _read_safetensors}

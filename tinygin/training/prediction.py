@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from tinygin.data import batches
+from tinygin.models import pretrained
 from tinygin.training import checkpoints
 from tinygin.training import experiment as experiments
 from tinygin.training import run_directory
@@ -14,11 +15,11 @@ from tinygin.training import run_directory
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-  """A trained network with what it takes to use it.
+  """A trained network, its preprocessing and the names of its classes.
 
   Attributes:
-    model: takes preprocessed images, gives logits.
-    preprocessing: the run's.
+    model: from preprocessed images to logits.
+    preprocessing: the preprocessing of the run.
     class_names: the names of the classes, in the order of the logits.
     step: the step of the checkpoint.
   """
@@ -34,23 +35,26 @@ class Classifier:
     experiment: experiments.Experiment,
     directory: pathlib.Path,
     checkpoint: str,
+    weights: checkpoints.Weights,
   ) -> 'Classifier':
-    """Restores a checkpoint of a run; its data set need not be there.
+    """Restores a checkpoint of a run, without its data set.
 
     Args:
       experiment: the run's configuration.
       directory: the run's directory.
       checkpoint: `best`, `latest` or the number of a step.
+      weights: `average` for the moving averages, where the run has any, or
+        `raw`.
 
     Raises:
-      InputError: no such checkpoint, or one of another network.
+      InputError: there is no such checkpoint, it is damaged, or it does not
+        fit the network.
     """
     model = experiment.build_model()
-    saved = checkpoints.Checkpoints(
-      directory / run_directory.CHECKPOINTS,
-      {'model': checkpoints.by_path(model.variables)},
-    )
-    step = saved.restore_found(checkpoint)
+    folder = directory / run_directory.CHECKPOINTS
+    step, arrays = checkpoints.read_trained(folder, checkpoint, weights)
+    source = f'{folder}, step {step}'
+    pretrained.initialize(model, arrays, include_head=True, source=source)
     names = tuple(run_directory.read_classes(directory))
     return cls(model, experiment.preprocessing, names, step)
 
