@@ -1,4 +1,4 @@
-"""The chatter of native libraries."""
+"""What TensorFlow and Beam write is hidden."""
 
 import os
 import subprocess
@@ -8,8 +8,12 @@ from absl.testing import absltest
 
 _PROGRAM = """
 import os
+import sys
+from absl import flags
 from tinygin.config import errors
 from tinygin.config import native_output
+if sys.argv[1:]:
+  flags.FLAGS(sys.argv)
 with native_output.hidden():
   os.write(2, b'chatter')
   {body}
@@ -17,9 +21,9 @@ os.write(2, b' after')
 """
 
 
-def _stderr(body, **environment):
+def _stderr(body, *arguments, **environment):
   return subprocess.run(
-    [sys.executable, '-c', _PROGRAM.format(body=body)],
+    [sys.executable, '-c', _PROGRAM.format(body=body), *arguments],
     stderr=subprocess.PIPE,
     text=True,
     env={
@@ -42,8 +46,11 @@ class HiddenTest(absltest.TestCase):
     for reason in ('errors.InputError("wrong")', 'KeyboardInterrupt'):
       self.assertStartsWith(_stderr(f'raise {reason}'), 'Traceback')
 
-  def test_hides_nothing_from_those_who_ask(self):
+  def test_shows_all_on_request(self):
     self.assertEqual(_stderr('pass', TF_CPP_MIN_LOG_LEVEL='0'), 'chatter after')
+    self.assertEqual(_stderr('pass', '--nonative_output'), ' after')
+    level = "os.write(2, os.environ['TF_CPP_MIN_LOG_LEVEL'].encode())"
+    self.assertEqual(_stderr(level, '--native_output'), 'chatter0 after')
 
 
 if __name__ == '__main__':

@@ -180,8 +180,10 @@ def run(main: Main, arguments: str = '') -> NoReturn:
     arguments: What such arguments are, `RUN RUN …`; nothing: there are none.
   """
   signal.signal(signal.SIGTERM, _terminate)
-  for flag in flags.FLAGS.flags_by_module_dict().get(__name__, ()):
-    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+  for module, defined in flags.FLAGS.flags_by_module_dict().items():
+    if module.startswith('tinygin.config.'):
+      for flag in defined:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   app.run(
     lambda argv: _guarded(main, argv),
     flags_parser=lambda argv: _parse(argv, arguments),

@@ -1,4 +1,4 @@
-"""Keeps the chatter of native libraries off the user's screen."""
+"""Hides what TensorFlow and Beam write to stderr while they are imported."""
 
 import contextlib
 import os
@@ -6,19 +6,30 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from absl import flags
+
 from tinygin.config import environment  # noqa: F401  Before TensorFlow.
 from tinygin.config import errors
+
+_SHOWN = flags.DEFINE_bool(
+  'native_output',
+  False,
+  'Show all that TensorFlow and Beam write, such as why no GPU is used.',
+)
+_LEVEL = 'TF_CPP_MIN_LOG_LEVEL'
 
 
 @contextlib.contextmanager
 def hidden() -> Iterator[None]:
-  """Hides what is written to stderr while TensorFlow or Beam is imported.
+  """Hides what is written to stderr in the body.
 
-  Their notices come before any setting of theirs can stop them. They are shown
-  after all when the body fails for another reason than the user's will, and
-  throughout where TF_CPP_MIN_LOG_LEVEL was set to 0 by the user.
+  Importing TensorFlow or Beam writes messages that no setting turns off. They
+  are shown after all when the body raises something unexpected, and always with
+  --native_output or where the user has set TF_CPP_MIN_LOG_LEVEL to 0.
   """
-  if os.environ.get('TF_CPP_MIN_LOG_LEVEL') == '0':
+  if flags.FLAGS.is_parsed() and _SHOWN.value:
+    os.environ[_LEVEL] = '0'
+  if os.environ[_LEVEL] == '0':
     yield
     return
   sys.stderr.flush()

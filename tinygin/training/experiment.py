@@ -15,6 +15,7 @@ from tinygin.data import batches
 from tinygin.data import source
 from tinygin.training import durations
 from tinygin.training import plateaus
+from tinygin.training import processors
 from tinygin.training import profiling
 from tinygin.training import schedules
 from tinygin.training import steps
@@ -112,6 +113,7 @@ class Experiment:
     Keras' counters of names start anew, so that the names of its variables do
     not depend on what the process built before.
     """
+    processors.warn(self.precision)
     tf.config.experimental.enable_op_determinism()
     keras.utils.clear_session()  # First, for it resets the policy too.
     # Keras' own defaults, whatever the user's keras.json says.
