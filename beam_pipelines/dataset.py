@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import types
@@ -14,6 +15,7 @@ from typing import Annotated
 
 import gin
 import numpy as np
+from annotated_types import Ge
 from etils import epath
 
 from beam_pipelines import fingerprint
@@ -28,8 +30,13 @@ if TYPE_CHECKING:
   from apache_beam.options import pipeline_options as beam_options
 
 
+# A name that any file system takes.
+FILE_NAME = constraints.Condition(
+  re.compile(r'[\w-][\w.-]*').fullmatch, "of letters, digits, '_', '-' and '.'"
+)
+
+
 @gin.register('dataset')
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class Dataset:
   """A TFDS data set on disk, and all it takes to build it.
@@ -48,14 +55,14 @@ class Dataset:
       in `rejected.jsonl`; one more, and nothing is built.
   """
 
-  name: Annotated[str, constraints.FILE_NAME]
+  name: Annotated[str, FILE_NAME]
   data_dir: str
   source: indexing.Source
-  classes: Annotated[int, constraints.AtLeast(2)]
-  image_size: Annotated[int, constraints.AtLeast(1)]
+  classes: Annotated[int, Ge(2)]
+  image_size: Annotated[int, Ge(1)]
   resize: resizing.Resize | None
-  examples_per_shard: Annotated[int, constraints.AtLeast(1)]
-  max_bad_images: Annotated[int, constraints.AtLeast(0)]
+  examples_per_shard: Annotated[int, Ge(1)]
+  max_bad_images: Annotated[int, Ge(0)]
 
   @property
   def directory(self) -> str:

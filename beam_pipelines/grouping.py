@@ -8,9 +8,9 @@ from typing import Annotated
 from typing import Protocol
 
 import gin
+from annotated_types import Interval
 
 from beam_pipelines import fingerprint
-from tinygin.config import constraints
 from tinygin.config import errors
 from tinygin.config import paths
 
@@ -28,7 +28,6 @@ class Grouping(Protocol):
 
 
 @gin.register('by_wordnet_prefix')
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class ByWordnetPrefix:
   """Puts together the ids that begin alike: `n014` for `n01440764`.
@@ -38,7 +37,7 @@ class ByWordnetPrefix:
       classes.
   """
 
-  digits: Annotated[int, constraints.Between(1, _ID_LENGTH - 1)]
+  digits: Annotated[int, Interval(ge=1, le=_ID_LENGTH - 1)]
 
   def identity(self) -> dict[str, object]:
     """See `Grouping`."""

@@ -20,12 +20,13 @@ from typing import NamedTuple
 
 import gin
 import numpy as np
+from annotated_types import Ge
+from annotated_types import Gt
+from annotated_types import Interval
 from PIL import Image
 from PIL import ImageFilter
 from PIL import ImageOps
 from PIL import UnidentifiedImageError
-
-from tinygin.config import constraints
 
 FORMATS = ['BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP']
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS
@@ -41,7 +42,6 @@ class BadImageError(Exception):
 
 
 @gin.register('jpeg')
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class Jpeg:
   """JPEG.
@@ -51,7 +51,7 @@ class Jpeg:
     subsampling: of the colours; 4:4:4 is none.
   """
 
-  quality: Annotated[int, constraints.Between(1, 100)]
+  quality: Annotated[int, Interval(ge=1, le=100)]
   subsampling: Literal['4:4:4', '4:2:2', '4:2:0']
 
   format = 'jpeg'
@@ -66,7 +66,6 @@ class Jpeg:
 
 
 @gin.register('png')
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class Png:
   """PNG: exact, at about four times the size.
@@ -75,7 +74,7 @@ class Png:
     compression: effort of zlib.
   """
 
-  compression: Annotated[int, constraints.Between(0, 9)]
+  compression: Annotated[int, Interval(ge=0, le=9)]
 
   format = 'png'
 
@@ -87,7 +86,6 @@ class Png:
 
 
 @gin.register('unsharp_mask')
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class UnsharpMask:
   """Sharpens a small image: adds what a Gaussian blur takes from it.
@@ -98,9 +96,9 @@ class UnsharpMask:
     threshold: differences below this, of 255, are left alone.
   """
 
-  radius: Annotated[float, constraints.Above(0)]
-  percent: Annotated[int, constraints.AtLeast(1)]
-  threshold: Annotated[int, constraints.Between(0, 255)]
+  radius: Annotated[float, Gt(0)]
+  percent: Annotated[int, Ge(1)]
+  threshold: Annotated[int, Interval(ge=0, le=255)]
 
   def apply(self, image: Image.Image) -> Image.Image:
     """Returns the sharpened image."""
@@ -110,7 +108,6 @@ class UnsharpMask:
 
 
 @gin.register('resize')
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class Resize:
   """Resizes images of any kind to squares, without keeping their proportions.

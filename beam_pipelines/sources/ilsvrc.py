@@ -18,12 +18,13 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import gin
+from annotated_types import Ge
+from annotated_types import Interval
 
 from beam_pipelines import archives
 from beam_pipelines import fingerprint
 from beam_pipelines import grouping as groupings
 from beam_pipelines import indexing
-from tinygin.config import constraints
 from tinygin.config import errors
 
 _IMAGE = re.compile(r'(?:.*/)?(n\d{8})/([^/]+)\.JPEG')
@@ -31,7 +32,6 @@ _SHOWN = 10
 
 
 @gin.register('ilsvrc')
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class Ilsvrc:
   """The training images of ILSVRC2012, of some classes or in groups of them.
@@ -61,10 +61,8 @@ class Ilsvrc:
   keep_classes: Sequence[str] | None
   drop_classes: Sequence[str] | None
   grouping: groupings.Grouping | None
-  examples_per_group: Annotated[int, constraints.AtLeast(1)] | None
-  validation_fraction: Annotated[
-    float, constraints.AtLeast(0), constraints.Below(1)
-  ]
+  examples_per_group: Annotated[int, Ge(1)] | None
+  validation_fraction: Annotated[float, Interval(ge=0, lt=1)]
 
   def identity(self) -> dict[str, object]:
     """See `indexing.Source`; the files' names and sizes are their content."""

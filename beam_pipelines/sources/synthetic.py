@@ -21,12 +21,13 @@ from typing import NamedTuple
 import gin
 import numpy as np
 import tqdm
+from annotated_types import Ge
+from annotated_types import Interval
 from PIL import Image
 
 from beam_pipelines import fingerprint
 from beam_pipelines import indexing
 from beam_pipelines.sources import stanford
-from tinygin.config import constraints
 
 # Part of the content's identity: another drawing needs another number.
 _DRAWING_VERSION = 1
@@ -72,7 +73,6 @@ class _Drawing(NamedTuple):
 
 
 @gin.register('synthetic')
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class Synthetic:
   """Draws labelled images, packed as an archive like tiny-imagenet-200.
@@ -90,11 +90,11 @@ class Synthetic:
   """
 
   seed: int
-  train_images: Annotated[int, constraints.AtLeast(1)]
-  validation_images: Annotated[int, constraints.AtLeast(1)]
-  test_images: Annotated[int, constraints.AtLeast(0)]
-  noise: Annotated[float, constraints.AtLeast(0)]
-  greyscale: Annotated[float, constraints.Between(0, 1)]
+  train_images: Annotated[int, Ge(1)]
+  validation_images: Annotated[int, Ge(1)]
+  test_images: Annotated[int, Ge(0)]
+  noise: Annotated[float, Ge(0)]
+  greyscale: Annotated[float, Interval(ge=0, le=1)]
 
   def identity(self) -> dict[str, object]:
     """Returns all that the archive's content depends on."""

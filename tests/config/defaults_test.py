@@ -9,7 +9,7 @@ from absl.testing import absltest
 
 from tinygin.config import components
 from tinygin.config import errors
-from tinygin.config import reference
+from tinygin.config import help_text
 
 _PACKAGES = ('tinygin.', 'beam_pipelines.')
 
@@ -23,7 +23,7 @@ def _constructor(target):
 class ReferenceTest(absltest.TestCase):
   def test_a_component(self):
     self.assertStartsWith(
-      reference.describe('HorizontalFlip'),
+      help_text.describe('HorizontalFlip'),
       """\
 HorizontalFlip(probability)
   Mirrors some of the images.
@@ -37,12 +37,12 @@ HorizontalFlip(probability)
       errors.InputError,
       '^Unknown component HorizontalFlop. Did you mean HorizontalFlip[?]$',
     ):
-      reference.describe('HorizontalFlop')
+      help_text.describe('HorizontalFlop')
 
 
 class DefaultsTest(absltest.TestCase):
   def test_no_component_has_a_default_but_none(self):
-    reference.import_components()
+    help_text.import_components()
     ours = [
       each
       for each in components.registered()

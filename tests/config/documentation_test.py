@@ -9,8 +9,8 @@ from absl.testing import absltest
 from tests.config import config_case
 from tinygin import train
 from tinygin.config import entry_point
+from tinygin.config import help_text
 from tinygin.config import paths
-from tinygin.config import reference
 from tinygin.training import durations
 
 
@@ -86,7 +86,7 @@ class ReferenceTest(absltest.TestCase):
     written = pathlib.Path(paths.project_root(), 'docs/reference.md')
     self.assertMultiLineEqual(
       written.read_text(),
-      reference.page(),
+      help_text.page(),
       'Write it anew: bazel run //docs:write_reference',
     )
 

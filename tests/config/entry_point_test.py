@@ -138,7 +138,8 @@ class EntryPointTest(config_case.ConfigCase):
     ('--width=3.5', 'flag --width=3.5: expected an integer.'),
     (
       '--levels=3,x',
-      'flag --levels=3,x: expected integers with commas between, as 3,5,7.',
+      'flag --levels=3,x: expected integers separated by commas, such as '
+      '3,5,7.',
     ),
     ('--lr=1 --lr=2', '--lr is given twice: give it once.'),
   )

@@ -7,13 +7,12 @@ from typing import Literal
 from typing import Protocol
 
 import gin
+from annotated_types import Ge
+from annotated_types import Gt
+from annotated_types import Interval
+from annotated_types import Len
 
 from tinygin.config import constraints
-from tinygin.config.constraints import Above
-from tinygin.config.constraints import AtLeast
-from tinygin.config.constraints import Below
-from tinygin.config.constraints import Each
-from tinygin.config.constraints import Length
 
 
 @gin.register
@@ -21,8 +20,8 @@ from tinygin.config.constraints import Length
 class Adam:
   """An optimizer."""
 
-  learning_rate: Annotated[float, Above(0)]
-  beta: Annotated[float, AtLeast(0), Below(1)]
+  learning_rate: Annotated[float, Gt(0)]
+  beta: Annotated[float, Interval(ge=0, lt=1)]
 
 
 @gin.register
@@ -30,7 +29,7 @@ class Adam:
 class Momentum:
   """Another optimizer."""
 
-  learning_rate: Annotated[float, Above(0)]
+  learning_rate: Annotated[float, Gt(0)]
   decay: float
 
 
@@ -54,13 +53,12 @@ class Layer(LayerBase):
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class Network:
   """A network."""
 
-  levels: Annotated[tuple[int, ...], Length(1, 3), Each(AtLeast(1))]
-  width: Annotated[int, AtLeast(1)]
+  levels: Annotated[tuple[Annotated[int, Ge(1)], ...], Len(1, 3)]
+  width: Annotated[int, Ge(1)]
   padding: Literal['same', 'valid']
   layer: Callable[..., LayerBase] | None = None
   inner: 'Network | None' = None
@@ -108,7 +106,7 @@ Named = Annotated[Callable[[int], tuple], constraints.Supplies('name')]
 class Train:
   """The root."""
 
-  epochs: Annotated[int, AtLeast(1)]
+  epochs: Annotated[int, Ge(1)]
   optimizer: Annotated[
     Callable[..., Adam | Momentum], constraints.Supplies('learning_rate')
   ]

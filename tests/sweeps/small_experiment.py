@@ -5,8 +5,8 @@ from typing import Annotated
 from typing import Literal
 
 import gin
-
-from tinygin.config import constraints
+from annotated_types import Ge
+from annotated_types import Gt
 
 
 @gin.configurable('train')
@@ -16,8 +16,8 @@ class Train:
 
   run_dir: str
   seed: int
-  rate: Annotated[float, constraints.Above(0)]
-  width: Annotated[int, constraints.AtLeast(1)]
+  rate: Annotated[float, Gt(0)]
+  width: Annotated[int, Ge(1)]
   levels: tuple[int, ...]
   behaviour: Literal[
     'train', 'fail once', 'crash', 'stop the sweep once', 'diverge'

@@ -13,6 +13,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from tests.config import config_case
+from tests.config.config_case import COMPLETE
 from tinygin.config import errors
 from tinygin.training import run_directory
 
@@ -105,7 +106,7 @@ class DescribeTest(config_case.ConfigCase):
 
   def _describe(self, *bindings, step=0, host='here', allow_changes=False):
     """Starts or goes on with a run; returns the text of its configuration."""
-    configuration = self.load(config_case.COMPLETE, bindings)
+    configuration = self.load(COMPLETE, bindings)
     run_directory.check_continuation(
       self.directory, configuration, allow_changes
     )
@@ -234,6 +235,71 @@ class DescribeTest(config_case.ConfigCase):
     ):
       self._describe('Adam.beta = 0.5')
     self.assertEqual(self._config(), text)
+
+
+class ContinuationTest(config_case.ConfigCase):
+  def check(self, saved, now, allow_changes=False):
+    self.directory = pathlib.Path(self.create_tempdir().full_path)
+    run_directory.describe(self.directory, self.load(saved), 0, {})
+    run_directory.check_continuation(
+      self.directory, self.load(now), allow_changes
+    )
+
+  def test_equal(self):
+    self.check(COMPLETE, COMPLETE + '# Only a comment.')
+
+  def test_refused(self):
+    with self.assertRaises(errors.InputError) as caught:
+      self.check(
+        COMPLETE,
+        COMPLETE.replace('width = 8', 'width = 16'),
+      )
+    self.assertEqual(
+      str(caught.exception),
+      f"""The run in {self.directory} was started with another configuration:
+
+parameter      saved    now
+-------------  -------  -----
+Network.width  8        16
+
+Start another run, or continue this one with its configuration.""",
+    )
+    with self.assertRaises(errors.InputError):
+      self.check(
+        COMPLETE,
+        COMPLETE.replace('width = 8', 'width = 16'),
+        True,
+      )
+
+  def test_what_is_continuable_needs_the_flag(self):
+    now = COMPLETE + 'train.log_every = 5'
+    with self.assertRaisesRegex(
+      errors.InputError, 'or allow these changes with --allow_changes.$'
+    ):
+      self.check(COMPLETE, now)
+    self.check(COMPLETE, now, allow_changes=True)
+    self.check(now, COMPLETE, allow_changes=True)
+
+  def test_only_what_is_refused_is_shown_with_the_flag(self):
+    now = COMPLETE.replace('0.9', '0.8') + 'train.log_every = 5'
+    with self.assertRaises(errors.InputError) as caught:
+      self.check(COMPLETE, now, allow_changes=True)
+    self.assertIn('Adam.beta', str(caught.exception))
+    self.assertNotIn('log_every', str(caught.exception))
+
+  def test_removing_a_fixed_parameter_is_refused(self):
+    with self.assertRaises(errors.InputError):
+      self.check(
+        COMPLETE + 'train.count = 1',
+        COMPLETE,
+        allow_changes=True,
+      )
+
+  def test_what_only_continuable_parameters_reach_is_continuable(self):
+    text = COMPLETE + 'train.log_every = @pair()\npair.first = 1\n'
+    self.check(
+      f'{text}pair.second = 1', f'{text}pair.second = 2', allow_changes=True
+    )
 
 
 if __name__ == '__main__':

@@ -168,29 +168,24 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     return {}
 
 
-class _OtherThan:
-  """What a default says about a parameter without an annotation."""
-
-  def __init__(self, words: str, *kinds: type):
-    self._words = words
-    self._kinds = kinds
-
-  def accepts(self, value: Any) -> bool:
-    return not isinstance(value, self._kinds)
-
-  def __str__(self) -> str:
-    return f'other than {self._words}'
-
-
 def _implied(default: Any) -> Any:
+  """Returns the annotation that a default implies where there is none."""
   if isinstance(default, bool):
     return bool
   if isinstance(default, int | float):
-    words, kinds = 'a string, True, False or None', (str, bool, type(None))
-    return Annotated[Any, _OtherThan(words, *kinds)]
+    return _other_than('a string, True, False or None', str, bool, type(None))
   if isinstance(default, str):
-    return Annotated[Any, _OtherThan('a number, True or False', int, float)]
+    return _other_than('a number, True or False', int, float)
   return EMPTY
+
+
+def _other_than(words: str, *kinds: type) -> Any:
+  return Annotated[
+    Any,
+    constraints.Condition(
+      lambda value: not isinstance(value, kinds), f'other than {words}'
+    ),
+  ]
 
 
 def nearest(name: str, names: Iterable[str], prefix: str = '') -> str:

@@ -1,18 +1,17 @@
-"""Ranges, choices and types of parameters, declared once, in annotations.
+"""Checks and describes values by the annotations of parameters.
 
-A parameter says beside its name what it may be:
+A parameter declares its type, range and choices in its annotation, with the
+constraints of the package `annotated_types`:
 
-  levels: Annotated[tuple[int, ...], Length(1, 3), Each(AtLeast(1))]
+  levels: Annotated[tuple[Annotated[int, Ge(1)], ...], Len(1, 3)]
   padding: Literal['same', 'valid']
 
-From this come the check of every configuration, the printed reference, and,
-by `enforce`, the check of direct calls:
+Every configuration is checked against these, and the reference prints them:
 
   levels must be 1 to 3 positive integers. Received: levels=(3, 0).
 """
 
 import dataclasses
-import functools
 import inspect
 import math
 import numbers
@@ -25,124 +24,28 @@ from collections.abc import Callable
 from typing import Annotated
 from typing import Any
 from typing import Literal
-from typing import Protocol
-from typing import TypeVar
 from typing import Union
 
-T = TypeVar('T')
-
-
-class Constraint(Protocol):
-  """A condition on a value whose type is already right."""
-
-  def accepts(self, value: Any) -> bool:
-    """Whether the value fulfils the condition."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Bound:
-  bound: float
-
-  def accepts(self, value: Any) -> bool:
-    """Whether the value is in range."""
-    return self.holds(value, self.bound)
-
-  def __str__(self) -> str:
-    return f'{self.words} {self.bound}'
-
-
-class AtLeast(_Bound):
-  """`value >= bound`."""
-
-  words, holds = 'at least', staticmethod(operator.ge)
-
-
-class Above(_Bound):
-  """`value > bound`."""
-
-  words, holds = 'above', staticmethod(operator.gt)
-
-
-class AtMost(_Bound):
-  """`value <= bound`."""
-
-  words, holds = 'at most', staticmethod(operator.le)
-
-
-class Below(_Bound):
-  """`value < bound`."""
-
-  words, holds = 'below', staticmethod(operator.lt)
+import annotated_types
+from annotated_types import Ge
+from annotated_types import Gt
+from annotated_types import Le
+from annotated_types import Lt
+from annotated_types import MaxLen
+from annotated_types import MinLen
+from annotated_types import MultipleOf
 
 
 @dataclasses.dataclass(frozen=True)
-class Between:
-  """`low <= value <= high`."""
+class Condition(annotated_types.Predicate):
+  """A condition that no other constraint expresses, and its description.
 
-  low: float
-  high: float
+  Attributes:
+    func: whether a value fulfils the condition.
+    words: follow the type: `a string` *of letters and digits*.
+  """
 
-  def accepts(self, value: Any) -> bool:
-    """Whether the value is in range."""
-    return self.low <= value <= self.high
-
-  def __str__(self) -> str:
-    return f'from {self.low} to {self.high}'
-
-
-@dataclasses.dataclass(frozen=True)
-class Written:
-  """The whole value matches a regular expression, described by the words."""
-
-  pattern: str
   words: str
-
-  def accepts(self, value: str) -> bool:
-    """Whether the value matches."""
-    return re.fullmatch(self.pattern, value) is not None
-
-  def __str__(self) -> str:
-    return self.words
-
-
-# A file in a folder, on any system.
-FILE_NAME = Written(r'[\w-][\w.-]*', "of letters, digits, '_', '-' and '.'")
-# A directory's path, in which the moment is filled in.
-TIMED_PATH = Written(r'([^{}]|\{time\})*', 'with no braces but {time}')
-
-
-@dataclasses.dataclass(frozen=True)
-class Length:
-  """`low <= len(value) <= high`; no upper limit when `high` is None."""
-
-  low: int
-  high: int | None = None
-
-  def accepts(self, value: Any) -> bool:
-    """Whether the value has as many elements."""
-    high = len(value) if self.high is None else self.high
-    return self.low <= len(value) <= high
-
-  def __str__(self) -> str:
-    if self.high is None:
-      return f'at least {self.low}'
-    if self.low == self.high:
-      return str(self.low)
-    return f'{self.low} to {self.high}'
-
-
-class Each:
-  """Every element of the value fulfils all the given constraints."""
-
-  def __init__(self, *constraints: Constraint):
-    self.constraints = constraints
-
-  def accepts(self, value: Any) -> bool:
-    """Whether every element, references apart, fulfils every constraint."""
-    items = [item for item in value if not hasattr(item, 'fits')]
-    return all(
-      each.accepts(item) for item in items for each in self.constraints
-    )
 
 
 class Supplies:
@@ -161,6 +64,16 @@ class Supplies:
 CONTINUABLE = object()
 
 
+# The checks of annotated-types, and their descriptions but for lengths.
+_RULES: dict[type, tuple[Callable[[Any, Any], bool], str]] = {
+  Ge: (operator.ge, 'at least'),
+  Gt: (operator.gt, 'above'),
+  Le: (operator.le, 'at most'),
+  Lt: (operator.lt, 'below'),
+  MultipleOf: (lambda value, factor: value % factor == 0, 'divisible by'),
+  MinLen: (lambda value, length: len(value) >= length, ''),
+  MaxLen: (lambda value, length: len(value) <= length, ''),
+}
 _NOUNS = {
   int: ('an integer', 'integers'),
   float: ('a number', 'numbers'),
@@ -246,12 +159,28 @@ def _fits(value: Any, base: Any, metadata: tuple[Any, ...]) -> bool:
     return any(map(value.fits, kinds))
   absent = value is None and base in (None, type(None))
   return _has_type(value, base) and (
-    absent or all(each.accepts(value) for each in _constraints(metadata))
+    absent or all(_accepts(each, value) for each in _flat(metadata))
   )
 
 
-def _constraints(metadata: tuple[Any, ...]) -> list[Constraint]:
-  return [each for each in metadata if hasattr(each, 'accepts')]
+def _flat(metadata: tuple[Any, ...]) -> list[annotated_types.BaseMetadata]:
+  """Returns the constraints; `Interval` and `Len` as those in them."""
+  grouped = annotated_types.GroupedMetadata
+  return [
+    single
+    for each in metadata
+    for single in (each if isinstance(each, grouped) else [each])
+    if isinstance(single, annotated_types.BaseMetadata)
+  ]
+
+
+def _accepts(constraint: Any, value: Any) -> bool:
+  if isinstance(constraint, annotated_types.Predicate):
+    return bool(constraint.func(value))
+  if type(constraint) not in _RULES:
+    return True
+  holds, _ = _RULES[type(constraint)]
+  return holds(value, *dataclasses.astuple(constraint))
 
 
 def _has_type(value: Any, base: Any) -> bool:
@@ -299,38 +228,49 @@ def _phrase(base: Any, metadata: tuple[Any, ...], plural: bool) -> str:
     return 'None'
   if origin is Literal:
     return f'one of {", ".join(map(repr, arguments))}'
-  constraints = _constraints(metadata)
+  constraints = _flat(metadata)
   if origin in _SEQUENCES:
     return _sequence_phrase(base, constraints)
   if origin in _MAPPINGS:
     contents = [describe(each, plural=True) for each in arguments]
     return f'a dictionary from {" to ".join(contents)}'.removesuffix(' from ')
   noun = _noun(origin, arguments, plural)
-  if len(constraints) == 1:
-    one = constraints[0]
-    positive = one == Above(0) or (origin is int and one == AtLeast(1))
-    if positive or one == AtLeast(0):
-      adjective = 'positive' if positive else 'non-negative'
-      return f'{"" if plural else "a "}{adjective} {noun.split()[-1]}'
-  return f'{noun} {" and ".join(map(str, constraints))}'.strip()
+  positive = Ge(1) if origin is int else Gt(0)
+  if constraints in ([positive], [Gt(0)], [Ge(0)]):
+    adjective = 'non-negative' if constraints == [Ge(0)] else 'positive'
+    return f'{"" if plural else "a "}{adjective} {noun.split()[-1]}'
+  return f'{noun} {_conditions(constraints)}'.strip()
 
 
-def _sequence_phrase(base: Any, constraints: list[Constraint]) -> str:
+def _conditions(constraints: list[Any]) -> str:
+  """Describes constraints other than lengths: `at least 0 and below 1`."""
+  words = []
+  for each in constraints:
+    if isinstance(each, annotated_types.Predicate):
+      words.append(getattr(each, 'words', each.func.__name__))
+    elif phrase := _RULES.get(type(each), (None, ''))[1]:
+      words.append(f'{phrase} {dataclasses.astuple(each)[0]}')
+  both = re.fullmatch(r'at least (\S+) and at most (\S+)', ' and '.join(words))
+  return f'from {both[1]} to {both[2]}' if both else ' and '.join(words)
+
+
+def _sequence_phrase(base: Any, constraints: list[Any]) -> str:
   arguments = [each for each in typing.get_args(base) if each is not Ellipsis]
   if len(set(arguments)) > 1:
     return f'({", ".join(map(describe, arguments))})'
-  items = element(base, 0)
-  for each in constraints:
-    if isinstance(each, Each):
-      items = Annotated[items, *each.constraints]
-  lengths = [str(each) for each in constraints if isinstance(each, Length)]
-  if len(arguments) > 1:
-    lengths = [str(len(arguments))]
-  others = [
-    str(each) for each in constraints if not isinstance(each, Each | Length)
-  ]
-  phrase = f'{" ".join(lengths) or "a sequence of"} {describe(items, True)}'
-  return ' '.join([phrase, *others])
+  length = str(len(arguments)) if len(arguments) > 1 else _length(constraints)
+  items = describe(element(base, 0), plural=True)
+  phrase = f'{length} {items}' if length else f'a sequence of {items}'
+  return f'{phrase} {_conditions(constraints)}'.strip()
+
+
+def _length(constraints: list[Any]) -> str:
+  """Describes the length of a sequence: `at least 1`, `1 to 3`."""
+  low = [each.min_length for each in constraints if isinstance(each, MinLen)]
+  high = [each.max_length for each in constraints if isinstance(each, MaxLen)]
+  if low and high:
+    return str(*low) if low == high else f'{low[0]} to {high[0]}'
+  return f'at least {low[0]}' if low else f'at most {high[0]}' if high else ''
 
 
 def _noun(origin: Any, arguments: tuple[Any, ...], plural: bool) -> str:
@@ -372,52 +312,3 @@ def fault(name: str, value: Any, annotation: Any, where: str = '') -> str:
     f'{name} must be {describe(annotation)}. '
     f'Received: {name}={value!r}{place}.{hint}'
   )
-
-
-def enforce(component: T) -> T:
-  """Decorator: checks the annotated arguments of every direct call.
-
-  Only arguments whose annotation holds constraints or choices are checked.
-  Stands below `@gin.register`. A class is changed in place and returned.
-
-  Args:
-    component: A function, or a class whose constructor is checked.
-
-  Returns:
-    The checked function, or the same class.
-  """
-  if isinstance(component, type):
-    component.__init__ = _checked(component.__init__)
-    return component
-  return _checked(component)
-
-
-def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
-  signature = inspect.signature(function)
-
-  @functools.cache
-  def constrained() -> dict[str, Any]:
-    hints = typing.get_type_hints(function, include_extras=True)
-    return {
-      name: hint
-      for name, hint in hints.items()
-      if any(
-        _constraints(metadata) or typing.get_origin(base) is Literal
-        for base, metadata in members(hint)
-      )
-    }
-
-  @functools.wraps(function)
-  def wrapper(*args: Any, **kwargs: Any) -> Any:
-    try:
-      arguments = signature.bind(*args, **kwargs).arguments
-    except TypeError:
-      return function(*args, **kwargs)  # Raises Python's own message.
-    for name, annotation in constrained().items():
-      if name in arguments and not matches(arguments[name], annotation):
-        raise ValueError(fault(name, arguments[name], annotation))
-    return function(*args, **kwargs)
-
-  # gin reads signatures without following __wrapped__.
-  wrapper.__signature__ = signature
-  return wrapper

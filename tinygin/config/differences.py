@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import tabulate
 
 from tinygin.config import errors
-from tinygin.config import loading
 from tinygin.config import printing
 from tinygin.config import resolution
 from tinygin.config import statements
@@ -88,34 +87,3 @@ def cell(value: object) -> str:
   if isinstance(value, float):
     return f'{value:.4g}'
   return ABSENT if value is None else str(value)
-
-
-def check_continuation(
-  changed: Sequence[Difference],
-  configuration: loading.Configuration,
-  run_dir: str,
-  allow_changes: bool,
-) -> None:
-  """Refuses to continue a run with a configuration that means another run.
-
-  Args:
-    changed: In what the configuration differs from the run's.
-    configuration: What is to continue it.
-    run_dir: For the message.
-    allow_changes: Whether parameters that are declared
-      `constraints.CONTINUABLE` may differ.
-
-  Raises:
-    InputError: Other parameters differ, or any without `allow_changes`.
-  """
-  fixed = [each for each in changed if each.name in configuration.fixed()]
-  if not changed or (allow_changes and not fixed):
-    return
-  shown = fixed if allow_changes else changed
-  advice = 'Start another run, or continue this one as it was'
-  if not fixed:
-    advice += ', or allow these changes by --allow_changes'
-  raise errors.InputError(
-    f'The run in {run_dir} was started with another configuration:\n\n'
-    f'{table(shown, ["parameter", "saved", "now"])}\n\n{advice}.'
-  )

@@ -19,8 +19,8 @@ from absl import logging
 from tinygin.config import components
 from tinygin.config import environment  # noqa: F401  Before TensorFlow.
 from tinygin.config import errors
+from tinygin.config import help_text
 from tinygin.config import loading
-from tinygin.config import reference
 
 
 class _OptionalValue(flags.Flag):
@@ -33,40 +33,27 @@ class _OptionalValue(flags.Flag):
 
 
 class _Literal(flags.ArgumentParser):
-  """Turns a short flag's text into a value that gin can read."""
+  """Checks the text of a macro flag and returns it as gin writes the value."""
 
-  def __init__(self, pattern: str, words: str):
+  def __init__(self, kind: type):
     super().__init__()
-    self._pattern = pattern
-    self._words = words
+    self._kind = kind
 
   def parse(self, argument: str) -> str:
-    """Returns a number, or numbers with commas as a tuple."""
+    """Returns a number, or numbers separated by commas as a tuple."""
     text = argument.strip()
-    if not re.fullmatch(self._pattern, text):
-      raise ValueError(f'expected {self._words}.')
-    return f'({text},)' if ',' in self._pattern else text
+    pattern, words = _LITERALS[self._kind]
+    if not re.fullmatch(pattern, text):
+      raise ValueError(f'expected {words}.')
+    return f'({text},)' if self._kind is tuple else text
 
 
-_INTEGER = _Literal(r'[+-]?\d+', 'an integer')
-_NUMBER = _Literal(r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?', 'a number')
-_INTEGERS = _Literal(
-  r'\d+( *, *\d+)*', 'integers with commas between, as 3,5,7'
-)
-
-# Short flags, the macros that they set, and their types.
-_SHORT_FLAGS = {
-  'levels': ('LEVELS', _INTEGERS, 'Blocks in each level: 3,5,7.'),
-  'width': ('WIDTH', _INTEGER, 'Channels of the first level.'),
-  'classes': ('CLASSES', _INTEGER, 'Classes of the data set.'),
-  'batch_size': ('BATCH_SIZE', _INTEGER, 'Examples in a step.'),
-  'epochs': ('EPOCHS', _NUMBER, 'Length of the training, in epochs.'),
-  'lr': ('LEARNING_RATE', _NUMBER, 'Learning rate.'),
-  'dropout': ('DROPOUT', _NUMBER, 'Fraction dropped by the head.'),
-  'l1': ('L1', _NUMBER, "L1 regularisation of the head's kernel."),
-  'l2': ('L2', _NUMBER, "L2 regularisation of the head's kernel."),
-  'seed': ('SEED', _INTEGER, 'Seed of everything random.'),
+_LITERALS = {
+  int: (r'[+-]?\d+', 'an integer'),
+  float: (r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?', 'a number'),
+  tuple: (r'\d+( *, *\d+)*', 'integers separated by commas, such as 3,5,7'),
 }
+_macro_of_flag: dict[str, str] = {}
 
 
 def define_config_flags() -> None:
@@ -88,7 +75,7 @@ def define_config_flags() -> None:
     [],
     "A folder for includes, after the including file's own. Repeatable.",
   )
-  for name, help_text in (
+  for name, words in (
     (
       'print_config',
       'Print every parameter, its value and where that comes from, and stop; '
@@ -99,14 +86,20 @@ def define_config_flags() -> None:
       'Describe everything that can be configured, or --help_config=NAME.',
     ),
   ):
-    flags.DEFINE_flag(_OptionalValue(name, help_text))
+    flags.DEFINE_flag(_OptionalValue(name, words))
 
 
-def define_short_flags() -> None:
-  """Defines --levels, --width, …: each sets a macro of the configuration."""
-  for name, (macro, parser, help_text) in _SHORT_FLAGS.items():
-    help_text = f'{help_text} Sets {macro}.'
-    flags.DEFINE(parser, name, None, help_text)
+def define_macro_flag(name: str, macro: str, kind: type, meaning: str) -> None:
+  """Defines a flag that sets a macro of the configuration.
+
+  Args:
+    name: of the flag, without dashes.
+    macro: the macro that it sets.
+    kind: what the flag takes: `int`, `float`, or `tuple` for integers.
+    meaning: what the macro means, for the help.
+  """
+  _macro_of_flag[name] = macro
+  flags.DEFINE(_Literal(kind), name, None, f'{meaning} Sets {macro}.')
 
 
 def load_from_flags(
@@ -127,7 +120,7 @@ def load_from_flags(
   """
   if flags.FLAGS.help_config:
     name = '' if flags.FLAGS.help_config == 'true' else flags.FLAGS.help_config
-    print(reference.describe(name), end='')
+    print(help_text.describe(name), end='')
     sys.exit(0)
   if flags.FLAGS.print_config not in (None, 'true', 'json'):
     raise errors.InputError(
@@ -152,12 +145,11 @@ def load_from_flags(
 
 
 def _short_bindings() -> list[tuple[str, str]]:
-  """Returns the short flags that are given, with what they bind."""
-  values = flags.FLAGS.flag_values_dict()
+  """Returns the macro flags that are given, with what they bind."""
   return [
-    (f'--{name}', f'{macro} = {values[name]}')
-    for name, (macro, _, _) in _SHORT_FLAGS.items()
-    if values.get(name) is not None
+    (f'--{name}', f'{macro} = {flags.FLAGS[name].value}')
+    for name, macro in _macro_of_flag.items()
+    if flags.FLAGS[name].value is not None
   ]
 
 

@@ -11,19 +11,19 @@ from typing import Annotated
 
 import gin
 import tensorflow as tf
+from annotated_types import Ge
+from annotated_types import Interval
 
-from tinygin.config import constraints
 from tinygin.data import colors
 from tinygin.data import randomness
 from tinygin.data import regions
 from tinygin.data import resampling
 
-Share = Annotated[float, constraints.Between(0, 1)]
+Share = Annotated[float, Interval(ge=0, le=1)]
 Batch = tuple[tf.Tensor, tf.Tensor]
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class HorizontalFlip:
   """Mirrors some of the images.
@@ -45,7 +45,6 @@ class HorizontalFlip:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class PadAndCrop:
   """Pads the images and cuts a piece of their own size out at random.
@@ -59,7 +58,7 @@ class PadAndCrop:
       `wrap`.
   """
 
-  padding: Annotated[int, constraints.AtLeast(0)]
+  padding: Annotated[int, Ge(0)]
   edge: resampling.Edge
 
   def __call__(
@@ -73,7 +72,6 @@ class PadAndCrop:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class RandomResizedCrop:
   """Magnifies a random part of each image to the image's size.
@@ -88,8 +86,8 @@ class RandomResizedCrop:
       shorter; logarithms of ratios are uniform.
   """
 
-  area: Annotated[float, constraints.Above(0), constraints.AtMost(1)]
-  aspect_ratio: Annotated[float, constraints.AtLeast(1)]
+  area: Annotated[float, Interval(gt=0, le=1)]
+  aspect_ratio: Annotated[float, Ge(1)]
 
   def __call__(
     self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
@@ -115,7 +113,6 @@ class RandomResizedCrop:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class RandomAffine:
   """Rotates, shifts and zooms the images, in one resampling.
@@ -128,9 +125,9 @@ class RandomAffine:
       or `wrap`.
   """
 
-  rotation: Annotated[float, constraints.Between(0, 180)]
+  rotation: Annotated[float, Interval(ge=0, le=180)]
   shift: Share
-  zoom: Annotated[float, constraints.AtLeast(0), constraints.Below(1)]
+  zoom: Annotated[float, Interval(ge=0, lt=1)]
   edge: resampling.Edge
 
   def __call__(
@@ -153,7 +150,6 @@ class RandomAffine:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class ColorJitter:
   """Changes brightness, contrast and saturation, in that order.
@@ -187,7 +183,6 @@ class ColorJitter:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class Cutout:
   """Covers a box in some of the images.
@@ -204,7 +199,7 @@ class Cutout:
 
   probability: Share
   size: Share
-  value: Annotated[float, constraints.Between(0, 255)]
+  value: Annotated[float, Interval(ge=0, le=255)]
 
   def __call__(
     self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator

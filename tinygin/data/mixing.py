@@ -12,18 +12,18 @@ from typing import Annotated
 
 import gin
 import tensorflow as tf
+from annotated_types import Gt
+from annotated_types import Interval
 
-from tinygin.config import constraints
 from tinygin.config import errors
 from tinygin.data import randomness
 from tinygin.data import regions
 
-Share = Annotated[float, constraints.Between(0, 1)]
-Concentration = Annotated[float, constraints.Above(0)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Concentration = Annotated[float, Gt(0)]
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class Mixup:
   """Averages some pairs of neighbours, by random weights.
@@ -49,7 +49,6 @@ class Mixup:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class CutMix:
   """Exchanges a box between some pairs of neighbours.

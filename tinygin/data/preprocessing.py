@@ -5,10 +5,11 @@ from typing import Annotated
 
 import gin
 import tensorflow as tf
+from annotated_types import Gt
+from annotated_types import Interval
 
-from tinygin.config import constraints
-
-Channels = tuple[float, float, float]
+Level = Annotated[float, Interval(ge=0, le=255)]
+Positive = Annotated[float, Gt(0)]
 
 
 @gin.register
@@ -26,7 +27,6 @@ def per_image_standardization(images: tf.Tensor) -> tf.Tensor:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class DatasetStandardization:
   """Scales images by the mean and deviation of the data set's colours.
@@ -39,8 +39,8 @@ class DatasetStandardization:
     deviation: of red, green and blue, in the same unit.
   """
 
-  mean: Annotated[Channels, constraints.Each(constraints.Between(0, 255))]
-  deviation: Annotated[Channels, constraints.Each(constraints.Above(0))]
+  mean: tuple[Level, Level, Level]
+  deviation: tuple[Positive, Positive, Positive]
 
   def __call__(self, images: tf.Tensor) -> tf.Tensor:
     """Returns scaled images, float32 of the same shape."""

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import gin
 import tensorflow as tf
+from annotated_types import Interval
 
-from tinygin.config import constraints
 from tinygin.data import colors
 from tinygin.data import randomness
 from tinygin.data import resampling
@@ -36,7 +36,6 @@ _BITS = 4
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class RandAugment:
   """Does some operations, drawn at random, to each image.
@@ -56,8 +55,8 @@ class RandAugment:
       or `wrap`.
   """
 
-  operations: Annotated[int, constraints.Between(1, len(OPERATIONS))]
-  magnitude: Annotated[float, constraints.Between(0, MAGNITUDES)]
+  operations: Annotated[int, Interval(ge=1, le=len(OPERATIONS))]
+  magnitude: Annotated[float, Interval(ge=0, le=MAGNITUDES)]
   edge: resampling.Edge
 
   def __call__(

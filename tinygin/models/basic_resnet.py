@@ -4,24 +4,21 @@ from typing import Annotated
 
 import gin
 import keras
+from annotated_types import Ge
+from annotated_types import Len
 
-from tinygin.config import constraints
-from tinygin.config.constraints import AtLeast
-from tinygin.config.constraints import Each
-from tinygin.config.constraints import Length
 from tinygin.models import blocks
 from tinygin.models import heads  # noqa: F401  Registers components.
 from tinygin.models.blocks import convolve
 
 
 @gin.register
-@constraints.enforce
 def BasicResNet(
-  image_size: Annotated[int, AtLeast(1)],
-  channels: Annotated[int, AtLeast(1)],
-  levels: Annotated[tuple[int, ...], Length(1), Each(AtLeast(1))],
-  width: Annotated[int, AtLeast(1)],
-  stem_strides: Annotated[int, AtLeast(1)],
+  image_size: Annotated[int, Ge(1)],
+  channels: Annotated[int, Ge(1)],
+  levels: Annotated[tuple[Annotated[int, Ge(1)], ...], Len(1)],
+  width: Annotated[int, Ge(1)],
+  stem_strides: Annotated[int, Ge(1)],
   convolution: blocks.Convolution,
   normalization: blocks.LayerFactory,
   activation: blocks.LayerFactory,

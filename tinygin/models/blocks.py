@@ -15,9 +15,8 @@ from typing import Any
 
 import gin
 import keras
+from annotated_types import Ge
 
-from tinygin.config import constraints
-from tinygin.config.constraints import AtLeast
 from tinygin.config.constraints import Supplies
 from tinygin.models import layers  # noqa: F401  Registers the gin names.
 
@@ -69,11 +68,10 @@ def nest(
 
 
 @gin.register
-@constraints.enforce
 def bottleneck(
   x: keras.KerasTensor,
-  filters: Annotated[int, AtLeast(1)],
-  factor: Annotated[int, AtLeast(1)],
+  filters: Annotated[int, Ge(1)],
+  factor: Annotated[int, Ge(1)],
   squeeze: Convolution,
   expand: Convolution,
   normalization: LayerFactory,
@@ -115,11 +113,10 @@ def bottleneck(
 
 
 @gin.register
-@constraints.enforce
 def downsample(
   x: keras.KerasTensor,
-  filters: Annotated[int, AtLeast(1)],
-  factor: Annotated[int, AtLeast(1)],
+  filters: Annotated[int, Ge(1)],
+  factor: Annotated[int, Ge(1)],
   squeeze: Convolution,
   expand: Convolution,
   main: Convolution,

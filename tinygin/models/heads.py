@@ -4,21 +4,19 @@ from typing import Annotated
 
 import gin
 import keras
+from annotated_types import Ge
+from annotated_types import Interval
 
-from tinygin.config import constraints
-from tinygin.config.constraints import AtLeast
-from tinygin.config.constraints import Below
 from tinygin.models.layers import Dropout
 
 
 @gin.register
-@constraints.enforce
 def linear_head(
   x: keras.KerasTensor,
-  classes: Annotated[int, AtLeast(2)],
-  dropout: Annotated[float, AtLeast(0), Below(1)],
-  l1: Annotated[float, AtLeast(0)],
-  l2: Annotated[float, AtLeast(0)],
+  classes: Annotated[int, Ge(2)],
+  dropout: Annotated[float, Interval(ge=0, lt=1)],
+  l1: Annotated[float, Ge(0)],
+  l2: Annotated[float, Ge(0)],
   name: str,
 ) -> keras.KerasTensor:
   """Global average pooling, dropout, one dense layer.
@@ -41,14 +39,13 @@ def linear_head(
 
 
 @gin.register
-@constraints.enforce
 def two_stage_head(
   x: keras.KerasTensor,
-  classes: Annotated[int, AtLeast(2)],
-  hidden: Annotated[int, AtLeast(1)],
-  dropout: Annotated[float, AtLeast(0), Below(1)],
-  l1: Annotated[float, AtLeast(0)],
-  l2: Annotated[float, AtLeast(0)],
+  classes: Annotated[int, Ge(2)],
+  hidden: Annotated[int, Ge(1)],
+  dropout: Annotated[float, Interval(ge=0, lt=1)],
+  l1: Annotated[float, Ge(0)],
+  l2: Annotated[float, Ge(0)],
   name: str,
 ) -> keras.KerasTensor:
   """Global average pooling, a hidden dense layer, dropout, a dense layer.

@@ -4,11 +4,9 @@ from typing import Annotated
 
 import gin
 import keras
+from annotated_types import Ge
+from annotated_types import Len
 
-from tinygin.config import constraints
-from tinygin.config.constraints import AtLeast
-from tinygin.config.constraints import Each
-from tinygin.config.constraints import Length
 from tinygin.models import blocks
 from tinygin.models import heads  # noqa: F401  Registers components.
 from tinygin.models.blocks import convolve
@@ -16,11 +14,10 @@ from tinygin.models.blocks import normalize_activate
 
 
 @gin.register
-@constraints.enforce
 def TinyInceptionNet(
-  image_size: Annotated[int, AtLeast(1)],
-  channels: Annotated[int, AtLeast(1)],
-  levels: Annotated[tuple[int, ...], Length(1, 3), Each(AtLeast(1))],
+  image_size: Annotated[int, Ge(1)],
+  channels: Annotated[int, Ge(1)],
+  levels: Annotated[tuple[Annotated[int, Ge(1)], ...], Len(1, 3)],
   incept_a: blocks.Stage,
   reduct_a: blocks.Stage,
   incept_b: blocks.Stage,
@@ -84,12 +81,11 @@ def TinyInceptionNet(
 
 
 @gin.register
-@constraints.enforce
 def inception_tail(
   x: keras.KerasTensor,
-  filters: Annotated[int, AtLeast(4)],
-  kernel_size: Annotated[int, AtLeast(1)],
-  strides: Annotated[tuple[int, ...], Length(3, 3), Each(AtLeast(1))],
+  filters: Annotated[int, Ge(4)],
+  kernel_size: Annotated[int, Ge(1)],
+  strides: Annotated[tuple[Annotated[int, Ge(1)], ...], Len(3, 3)],
   convolution: blocks.Convolution,
   depthwise: blocks.DepthwiseConvolution,
   separable: blocks.Convolution,
@@ -132,12 +128,11 @@ def inception_tail(
 
 
 @gin.register
-@constraints.enforce
 def incept(
   x: keras.KerasTensor,
-  kernel_size: Annotated[int, AtLeast(1)],
-  depths: Annotated[tuple[int, ...], Each(AtLeast(1))],
-  factor: Annotated[int, AtLeast(1)],
+  kernel_size: Annotated[int, Ge(1)],
+  depths: tuple[Annotated[int, Ge(1)], ...],
+  factor: Annotated[int, Ge(1)],
   convolution: blocks.Convolution,
   depthwise: blocks.DepthwiseConvolution,
   normalization: blocks.LayerFactory,

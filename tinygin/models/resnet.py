@@ -4,23 +4,20 @@ from typing import Annotated
 
 import gin
 import keras
+from annotated_types import Ge
+from annotated_types import Len
 
-from tinygin.config import constraints
-from tinygin.config.constraints import AtLeast
-from tinygin.config.constraints import Each
-from tinygin.config.constraints import Length
 from tinygin.models import blocks
 from tinygin.models import heads  # noqa: F401  Registers components.
 from tinygin.models import tails  # noqa: F401  Registers components.
 
 
 @gin.register
-@constraints.enforce
 def TinyImageNet(
-  image_size: Annotated[int, AtLeast(1)],
-  channels: Annotated[int, AtLeast(1)],
-  levels: Annotated[tuple[int, ...], Length(1, 3), Each(AtLeast(1))],
-  width: Annotated[int, AtLeast(1)],
+  image_size: Annotated[int, Ge(1)],
+  channels: Annotated[int, Ge(1)],
+  levels: Annotated[tuple[Annotated[int, Ge(1)], ...], Len(1, 3)],
+  width: Annotated[int, Ge(1)],
   bottleneck: blocks.WideStage,
   downsample: blocks.WideStage,
   normalization: blocks.LayerFactory,

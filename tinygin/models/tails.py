@@ -4,20 +4,18 @@ from typing import Annotated
 
 import gin
 import keras
+from annotated_types import Ge
 
-from tinygin.config import constraints
-from tinygin.config.constraints import AtLeast
 from tinygin.config.constraints import Supplies
 from tinygin.models import blocks
 
 
 @gin.register
-@constraints.enforce
 def separable_tail(
   x: keras.KerasTensor,
-  filters: Annotated[int, AtLeast(1)],
-  kernel_size: Annotated[int, AtLeast(1)],
-  depth_multiplier: Annotated[int, AtLeast(1)],
+  filters: Annotated[int, Ge(1)],
+  kernel_size: Annotated[int, Ge(1)],
+  depth_multiplier: Annotated[int, Ge(1)],
   convolution: Annotated[blocks.Convolution, Supplies('depth_multiplier')],
   name: str,
 ) -> keras.KerasTensor:

@@ -14,14 +14,18 @@ from typing import Literal
 
 import gin
 import optuna
+from annotated_types import Ge
+from annotated_types import Gt
+from annotated_types import Len
 from optuna import distributions
 
 from tinygin.config import constraints
 from tinygin.config import errors
 from tinygin.config import loading
 from tinygin.config import statements
+from tinygin.training import run_directory
 
-Positive = Annotated[int, constraints.AtLeast(1)]
+Positive = Annotated[int, Ge(1)]
 # Beyond so many combinations, each value is checked once only.
 _MOST_CHECKED = 1000
 
@@ -34,8 +38,8 @@ def uniform(low: float, high: float) -> distributions.FloatDistribution:
 
 @gin.register
 def log_uniform(
-  low: Annotated[float, constraints.Above(0)],
-  high: Annotated[float, constraints.Above(0)],
+  low: Annotated[float, Gt(0)],
+  high: Annotated[float, Gt(0)],
 ) -> distributions.FloatDistribution:
   """Numbers from low to high whose logarithms are equally likely."""
   return distributions.FloatDistribution(low, high, log=True)
@@ -53,7 +57,6 @@ Range = distributions.FloatDistribution | distributions.IntDistribution
 
 
 @gin.configurable('sweep')
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class Sweep:
   """Everything that defines a sweep; each field is bound as `sweep.FIELD`.
@@ -82,16 +85,12 @@ class Sweep:
   """
 
   name: str
-  directory: Annotated[str, constraints.TIMED_PATH]
+  directory: Annotated[str, run_directory.TIMED_PATH]
   storage: str | None
-  gin_files: Annotated[Sequence[str], constraints.Length(1)]
+  gin_files: Annotated[Sequence[str], Len(1)]
   gin_bindings: Sequence[str]
   parameters: Mapping[str, Sequence[Any] | Mapping[str, str] | Range]
-  seeds: Annotated[
-    Sequence[int],
-    constraints.Length(1),
-    constraints.Each(constraints.AtLeast(0)),
-  ]
+  seeds: Annotated[Sequence[Annotated[int, Ge(0)]], Len(1)]
   metric: Literal[
     'top1', 'top5', 'loss', 'average_top1', 'average_top5', 'average_loss'
   ]
@@ -102,7 +101,7 @@ class Sweep:
       Callable[..., optuna.samplers.BaseSampler], constraints.Supplies('seed')
     ]
   )
-  sampler_seed: Annotated[int, constraints.AtLeast(0)]
+  sampler_seed: Annotated[int, Ge(0)]
   trials: Positive | None
   pruner: optuna.pruners.BasePruner | None
   parallel: Positive

@@ -5,31 +5,22 @@ import math
 import re
 from typing import Annotated
 
+from tinygin.config import constraints
+
 _DURATION = re.compile(r'(\d+(?:\.\d+)?|\d*\.\d+) *(step|epoch|image)s?')
 
 
-class IsDuration:
-  """Constraint: a number and a unit."""
-
-  def __init__(self, positive: bool):
-    """Takes whether 0 is refused."""
-    self._positive = positive
-
-  def accepts(self, value: str) -> bool:
-    """Whether the value is a duration."""
-    match = _DURATION.fullmatch(value)
-    return bool(match) and (not self._positive or float(match[1]) > 0)
-
-  def __str__(self) -> str:
-    above = ' above 0' if self._positive else ''
-    return (
-      f"of a number{above} and a unit, such as '100 steps', '2.5 epochs' or "
-      "'50000 images'"
-    )
-
-
-Duration = Annotated[str, IsDuration(positive=False)]
-Period = Annotated[str, IsDuration(positive=True)]
+_WORDS = "and a unit, such as '100 steps', '2.5 epochs' or '50000 images'"
+Duration = Annotated[
+  str, constraints.Condition(_DURATION.fullmatch, f'of a number {_WORDS}')
+]
+Period = Annotated[
+  str,
+  constraints.Condition(
+    re.compile(rf'(?=[\d.]*[1-9]){_DURATION.pattern}').fullmatch,
+    f'of a number above 0 {_WORDS}',
+  ),
+]
 
 
 @dataclasses.dataclass(frozen=True)

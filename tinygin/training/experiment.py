@@ -9,6 +9,9 @@ from typing import Literal
 import gin
 import keras
 import tensorflow as tf
+from annotated_types import Ge
+from annotated_types import Gt
+from annotated_types import Interval
 
 from tinygin.config import constraints
 from tinygin.data import batches
@@ -17,15 +20,15 @@ from tinygin.training import durations
 from tinygin.training import plateaus
 from tinygin.training import processors
 from tinygin.training import profiling
+from tinygin.training import run_directory
 from tinygin.training import schedules
 from tinygin.training import steps
 
-Positive = Annotated[int, constraints.AtLeast(1)]
+Positive = Annotated[int, Ge(1)]
 _MAY_CHANGE = constraints.CONTINUABLE
 
 
 @gin.configurable('train')
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class Experiment:
   """Everything that defines a run; each field is bound as `train.FIELD`.
@@ -69,8 +72,8 @@ class Experiment:
     keep_checkpoints: how many of the newest stay, beside the best by top-1.
   """
 
-  run_dir: Annotated[str, constraints.TIMED_PATH, _MAY_CHANGE]
-  seed: Annotated[int, constraints.Between(0, 2**31 - 1)]
+  run_dir: Annotated[str, run_directory.TIMED_PATH, _MAY_CHANGE]
+  seed: Annotated[int, Interval(ge=0, le=2**31 - 1)]
   dataset: source.BuildableDataset
   train_split: str
   validation_split: str
@@ -88,19 +91,15 @@ class Experiment:
   learning_rate: Callable[[durations.Timeline], schedules.LearningRate]
   reduce_on_plateau: plateaus.ReduceOnPlateau | None
   early_stopping: plateaus.EarlyStopping | None
-  clip_norm: Annotated[float, constraints.Above(0)] | None
-  average_decay: (
-    Annotated[float, constraints.Above(0), constraints.Below(1)] | None
-  )
+  clip_norm: Annotated[float, Gt(0)] | None
+  average_decay: Annotated[float, Interval(gt=0, lt=1)] | None
   strategy: tf.distribute.Strategy
   precision: Literal['float32', 'bfloat16']
   jit_compile: bool
   batch_size: Positive
   accumulation: Positive
   evaluation_batch_size: Annotated[Positive, _MAY_CHANGE]
-  epochs: Annotated[
-    Annotated[float, constraints.Above(0)] | durations.Period, _MAY_CHANGE
-  ]
+  epochs: Annotated[Annotated[float, Gt(0)] | durations.Period, _MAY_CHANGE]
   evaluate_every: Annotated[durations.Period, _MAY_CHANGE]
   log_every: Annotated[durations.Period, _MAY_CHANGE]
   steps_per_loop: Annotated[Positive, _MAY_CHANGE]

@@ -5,16 +5,14 @@ from typing import Annotated
 import gin
 import keras
 import tensorflow as tf
-
-from tinygin.config import constraints
+from annotated_types import Interval
 
 
 @gin.register
-@constraints.enforce
 def cross_entropy(
   labels: tf.Tensor,
   logits: tf.Tensor,
-  label_smoothing: Annotated[float, constraints.Between(0, 1)],
+  label_smoothing: Annotated[float, Interval(ge=0, le=1)],
 ) -> tf.Tensor:
   """Returns the cross-entropy of each example.
 

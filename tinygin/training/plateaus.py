@@ -10,14 +10,14 @@ from typing import Annotated
 from typing import Literal
 
 import gin
-
-from tinygin.config import constraints
+from annotated_types import Ge
+from annotated_types import Interval
 
 Monitor = Literal[
   'train_loss', 'train_top1', 'validation_loss', 'validation_top1'
 ]
-NonNegative = Annotated[float, constraints.AtLeast(0)]
-Periods = Annotated[int, constraints.AtLeast(0)]
+NonNegative = Annotated[float, Ge(0)]
+Periods = Annotated[int, Ge(0)]
 
 
 @dataclasses.dataclass
@@ -38,7 +38,6 @@ class State:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class ReduceOnPlateau:
   """Lowers the learning rate when a metric stops improving.
@@ -53,7 +52,7 @@ class ReduceOnPlateau:
   """
 
   monitor: Monitor
-  factor: Annotated[float, constraints.Above(0), constraints.Below(1)]
+  factor: Annotated[float, Interval(gt=0, lt=1)]
   patience: Periods
   minimum_change: NonNegative
   cooldown: Periods
@@ -86,7 +85,6 @@ class ReduceOnPlateau:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class EarlyStopping:
   """Ends a run when a metric stops improving.
@@ -98,7 +96,7 @@ class EarlyStopping:
   """
 
   monitor: Monitor
-  patience: Annotated[int, constraints.AtLeast(1)]
+  patience: Annotated[int, Ge(1)]
   minimum_change: NonNegative
 
   def after_evaluation(self, state: State, value: float) -> State:

@@ -6,23 +6,18 @@ import shutil
 from typing import Annotated
 
 import tensorflow as tf
+from annotated_types import Ge
 
 from tinygin.config import constraints
 
 
-class Ascending:
-  """Constraint: each element is more than the one before."""
-
-  def accepts(self, value: tuple[int, ...]) -> bool:
-    """Whether the elements ascend."""
-    return all(a < b for a, b in itertools.pairwise(value))
-
-  def __str__(self) -> str:
-    return 'in ascending order'
+def _ascending(steps: tuple[int, ...]) -> bool:
+  return all(a < b for a, b in itertools.pairwise(steps))
 
 
 Steps = Annotated[
-  tuple[int, int], constraints.Each(constraints.AtLeast(0)), Ascending()
+  tuple[Annotated[int, Ge(0)], Annotated[int, Ge(0)]],
+  constraints.Condition(_ascending, 'in ascending order'),
 ]
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from tinygin.config import constraints
 from tinygin.config import differences
 from tinygin.config import errors
 from tinygin.config import loading
@@ -25,6 +26,10 @@ CLASSES = 'classes.txt'
 CHECKPOINTS = 'checkpoints'
 EVALUATIONS = 'evaluations'
 _LOCK = 'lock'
+# The path of a directory; the start's time replaces `{time}` in it.
+TIMED_PATH = constraints.Condition(
+  re.compile(r'([^{}]|\{time\})*').fullmatch, 'with no braces but {time}'
+)
 # What a run or a sweep has done stands in these.
 _WORK = (CHECKPOINTS, 'trials')
 
@@ -117,23 +122,31 @@ def check_continuation(
   configuration: loading.Configuration,
   allow_changes: bool,
 ) -> None:
-  """Refuses to go on with a run whose configuration is another.
+  """Refuses to continue a run with another configuration.
 
   Args:
-    directory: the run's directory; nothing is refused where it is new.
-    configuration: what is to be trained.
-    allow_changes: whether what is safe to change may differ.
+    directory: the run's directory; a new one is accepted.
+    configuration: the configuration with which the run would continue.
+    allow_changes: whether parameters that are declared
+      `constraints.CONTINUABLE` may differ.
 
   Raises:
     InputError: the directory holds a run of another configuration, or what
       describes that run is damaged.
   """
   starts(directory)
-  differences.check_continuation(
-    _changes(directory, configuration),
-    configuration,
-    str(directory),
-    allow_changes,
+  changed = _changes(directory, configuration)
+  fixed = [each for each in changed if each.name in configuration.fixed()]
+  if not changed or (allow_changes and not fixed):
+    return
+  shown = fixed if allow_changes else changed
+  table = differences.table(shown, ['parameter', 'saved', 'now'])
+  advice = 'Start another run, or continue this one with its configuration'
+  if not fixed:
+    advice += ', or allow these changes with --allow_changes'
+  raise errors.InputError(
+    f'The run in {directory} was started with another configuration:\n\n'
+    f'{table}\n\n{advice}.'
   )
 
 

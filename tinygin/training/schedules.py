@@ -10,8 +10,10 @@ from typing import Annotated
 
 import gin
 import keras
+from annotated_types import Ge
+from annotated_types import Gt
+from annotated_types import Interval
 
-from tinygin.config import constraints
 from tinygin.training import durations
 
 LearningRate = keras.optimizers.schedules.LearningRateSchedule
@@ -31,7 +33,6 @@ class Scaled(LearningRate):
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class Constant:
   """The same rate throughout.
@@ -40,7 +41,7 @@ class Constant:
     rate: the learning rate.
   """
 
-  rate: Annotated[float, constraints.Above(0)]
+  rate: Annotated[float, Gt(0)]
 
   def __call__(self, timeline: durations.Timeline) -> LearningRate:
     """Returns the schedule of a run."""
@@ -51,7 +52,6 @@ class Constant:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class WarmupCosine:
   """A linear rise from 0 to the peak, then half a cosine down (SGDR, 2017).
@@ -62,9 +62,9 @@ class WarmupCosine:
     final_fraction: rate at the end of the run, as a fraction of the peak.
   """
 
-  peak: Annotated[float, constraints.Above(0)]
+  peak: Annotated[float, Gt(0)]
   warmup: durations.Duration
-  final_fraction: Annotated[float, constraints.Between(0, 1)]
+  final_fraction: Annotated[float, Interval(ge=0, le=1)]
 
   def __call__(self, timeline: durations.Timeline) -> LearningRate:
     """Returns the schedule of a run."""
@@ -79,7 +79,6 @@ class WarmupCosine:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class ExponentialSteps:
   """The rate times a coefficient at the end of every period.
@@ -90,8 +89,8 @@ class ExponentialSteps:
     every: length of a period, such as `'10 epochs'`.
   """
 
-  initial: Annotated[float, constraints.Above(0)]
-  coefficient: Annotated[float, constraints.Between(0, 1)]
+  initial: Annotated[float, Gt(0)]
+  coefficient: Annotated[float, Interval(ge=0, le=1)]
   every: durations.Period
 
   def __call__(self, timeline: durations.Timeline) -> LearningRate:
@@ -105,7 +104,6 @@ class ExponentialSteps:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class ExponentialAfter:
   """The same rate at first, then times a coefficient at every epoch.
@@ -119,9 +117,9 @@ class ExponentialAfter:
     after: number of whole epochs at the initial rate.
   """
 
-  initial: Annotated[float, constraints.Above(0)]
-  coefficient: Annotated[float, constraints.Between(0, 1)]
-  after: Annotated[int, constraints.AtLeast(0)]
+  initial: Annotated[float, Gt(0)]
+  coefficient: Annotated[float, Interval(ge=0, le=1)]
+  after: Annotated[int, Ge(0)]
 
   def __call__(self, timeline: durations.Timeline) -> LearningRate:
     """Returns the schedule of a run."""
@@ -138,7 +136,6 @@ class ExponentialAfter:
 
 
 @gin.register
-@constraints.enforce
 @dataclasses.dataclass(frozen=True)
 class OneCycle:
   """Half a cosine up to the peak, then half a cosine down.
@@ -152,9 +149,9 @@ class OneCycle:
     rise: duration of the way up, such as `'3 epochs'`.
   """
 
-  peak: Annotated[float, constraints.Above(0)]
-  start_fraction: Annotated[float, constraints.Between(0, 1)]
-  final_fraction: Annotated[float, constraints.Between(0, 1)]
+  peak: Annotated[float, Gt(0)]
+  start_fraction: Annotated[float, Interval(ge=0, le=1)]
+  final_fraction: Annotated[float, Interval(ge=0, le=1)]
   rise: durations.Duration
 
   def __call__(self, timeline: durations.Timeline) -> LearningRate:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import gin
 import tensorflow as tf
+from annotated_types import Ge
 
-from tinygin.config import constraints
 from tinygin.config import errors
 
 
@@ -23,9 +23,8 @@ def one_device() -> tf.distribute.Strategy:
 
 
 @gin.register
-@constraints.enforce
 def mirrored(
-  logical_cpus: Annotated[int, constraints.AtLeast(1)],
+  logical_cpus: Annotated[int, Ge(1)],
 ) -> tf.distribute.Strategy:
   """Returns a `MirroredStrategy` over all GPUs, or over the CPU without any.
 
