@@ -1,7 +1,8 @@
-"""bazelw, on a PATH of programs written for the test."""
+"""Tests bazelw with a PATH of small programs."""
 
 import os
 import pathlib
+import pty
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from absl.testing import parameterized
 
 _PROJECT = pathlib.Path(__file__).parent.parent
 _PYTHON = os.path.realpath(sys._base_executable)
-# Answers --version; otherwise prints what it was handed, an argument a line.
+# Answers --version; otherwise prints its arguments, one a line.
 _BAZEL = """#!/bin/sh
 if [ "$*" = --version ]; then
   echo '{version}'
@@ -47,15 +48,33 @@ class BazelwTest(parameterized.TestCase):
   def write_bazel(self, name: str, version: str) -> None:
     self.write(name, _BAZEL.format(name=name, version=version))
 
-  def run_bazelw(self, *arguments: str, **variables: str):
-    return subprocess.run(
+  def write_apt_get(self) -> None:
+    """Writes an apt-get that installs a Bazel."""
+    self.write_bazel('written', 'bazel no_version')
+    self.write(
+      'apt-get',
+      '#!/bin/sh\necho "$@" >>"$TMPDIR/calls"\n'
+      '[ "$1" = update ] || /bin/mv "$TMPDIR/bin/written" '
+      '"$TMPDIR/bin/bazel-4"\n',
+    )
+
+  def run_bazelw(self, *arguments: str, answer: str = '', **variables: str):
+    """Runs bazelw, on a terminal where an answer is given."""
+    terminal, stdin = pty.openpty() if answer else (None, subprocess.DEVNULL)
+    if answer:
+      os.write(terminal, answer.encode())
+    done = subprocess.run(
       [self.project / 'bazelw', *arguments],
       env={'PATH': str(self.path), 'TMPDIR': str(self.folder), **variables},
-      stdin=subprocess.DEVNULL,
+      stdin=stdin,
       capture_output=True,
       text=True,
       check=False,
     )
+    if answer:
+      os.close(terminal)
+      os.close(stdin)
+    return done
 
   @parameterized.parameters(
     ('bazel', 'bazel 4.2.3'),
@@ -86,11 +105,10 @@ class BazelwTest(parameterized.TestCase):
       self.run_bazelw('info').stdout, f'\n<--bazelrc={file}>\n<info>\n'
     )
 
-  def test_names_the_shared_data(self):
+  def test_does_not_look_for_data(self):
     self.write_bazel('bazel', 'bazel 4.2.3')
-    data = self.folder / 'shared' / 'data'
-    data.mkdir(parents=True)
-    self.assertIn(f', {data}\n', self.run_bazelw('info').stdout)
+    (self.folder / 'shared' / 'data').mkdir(parents=True)
+    self.assertIn(', no data\n', self.run_bazelw('info').stdout)
     result = self.run_bazelw('info', TINYGIN_SHARED_DATA='/elsewhere')
     self.assertIn(', /elsewhere\n', result.stdout)
 
@@ -106,13 +124,7 @@ class BazelwTest(parameterized.TestCase):
 
   def test_installs_what_is_missing_as_root(self):
     self.write('id', '#!/bin/sh\necho 0\n')
-    self.write_bazel('written', 'bazel no_version')
-    self.write(
-      'apt-get',
-      '#!/bin/sh\necho "$@" >>"$TMPDIR/calls"\n'
-      '[ "$1" = update ] || /bin/mv "$TMPDIR/bin/written" '
-      '"$TMPDIR/bin/bazel-4"\n',
-    )
+    self.write_apt_get()
     result = self.run_bazelw('info')
     self.assertEqual(
       result.stderr,
@@ -125,23 +137,48 @@ class BazelwTest(parameterized.TestCase):
       'update\ninstall --yes --no-install-recommends bazel-bootstrap\n',
     )
 
-  def test_without_root_or_sudo_says_what_to_install(self):
+  def test_asks_before_it_uses_sudo(self):
+    self.write('id', '#!/bin/sh\necho 1000\n')
+    self.write('sudo', '#!/bin/sh\necho "sudo" >>"$TMPDIR/calls"\n"$@"\n')
+    self.write_apt_get()
+    refused = self.run_bazelw('info', answer='n\n')
+    self.assertEqual((refused.returncode, refused.stdout), (2, ''))
+    self.assertEqual(
+      refused.stderr,
+      'bazelw: Packages are missing. This will run:\n'
+      'bazelw:   sudo apt-get update\n'
+      'bazelw:   sudo apt-get install --yes --no-install-recommends'
+      ' bazel-bootstrap\n'
+      'bazelw: Continue? [y/N] bazelw: Nothing was installed.\n',
+    )
+    self.assertFalse((self.folder / 'calls').exists())
+    accepted = self.run_bazelw('info', answer='y\n')
+    self.assertEndsWith(accepted.stdout, '<info>\n')
+    self.assertEqual(
+      (self.folder / 'calls').read_text(),
+      'sudo\nupdate\nsudo\n'
+      'install --yes --no-install-recommends bazel-bootstrap\n',
+    )
+
+  @parameterized.parameters('sudo', 'no sudo')
+  def test_never_uses_sudo_where_nobody_can_be_asked(self, name):
     self.write('id', '#!/bin/sh\necho 1000\n')
     self.write('apt-get', _FAILS)
+    self.write(name, _FAILS)
     (self.path / 'python3.11').unlink()
     result = self.run_bazelw('info')
     self.assertEqual((result.returncode, result.stdout), (2, ''))
     self.assertEqual(
       result.stderr,
-      'bazelw: These packages are missing, and installing them takes root or'
-      ' sudo: apt-get install python3 python3-venv bazel-bootstrap\n',
+      'bazelw: Packages are missing. Run as root: apt-get install --yes'
+      ' --no-install-recommends python3 python3-venv bazel-bootstrap\n',
     )
 
   def test_without_apt_says_what_is_needed(self):
     result = self.run_bazelw('info')
     self.assertEqual((result.returncode, result.stdout), (2, ''))
     self.assertStartsWith(
-      result.stderr, 'bazelw: Python 3.11 to 3.13 with venv, a C compiler, and'
+      result.stderr, 'bazelw: tinygin needs Python 3.11 to 3.13 with venv, a C'
     )
 
   def test_shows_why_apt_failed(self):
@@ -149,7 +186,7 @@ class BazelwTest(parameterized.TestCase):
     self.write('apt-get', '#!/bin/sh\necho "E: no such host" >&2\nexit 100\n')
     result = self.run_bazelw('info')
     self.assertEqual((result.returncode, result.stdout), (2, ''))
-    self.assertIn('\nE: no such host\nbazelw: apt-get could', result.stderr)
+    self.assertIn('\nE: no such host\nbazelw: apt-get failed', result.stderr)
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
-""".ci/run counts what Bazel reports, on reports written for the test."""
+"""Tests .ci/run on reports like those of Bazel."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -60,17 +61,42 @@ class RunTestsTest(parameterized.TestCase):
     self.assertEndsWith(result.stdout, '\n0 passed, 0 failed\n')
     self.assertEqual(result.returncode, status)
 
+  def test_names_the_folder_of_real_data(self):
+    project = self._project('#!/bin/sh\necho "${TINYGIN_SHARED_DATA-none}"\n')
+    self.assertIn('none\n', self._run(project))
+    data = project.parent / 'shared/data'
+    data.mkdir(parents=True)
+    self.assertIn(f'{project}/../shared/data\n', self._run(project))
+    self.assertIn('mine\n', self._run(project, TINYGIN_SHARED_DATA='mine'))
+
+  def _project(self, bazelw: str) -> pathlib.Path:
+    """Returns a folder with .ci/run and this bazelw."""
+    folder = pathlib.Path(self.create_tempdir().full_path).resolve()
+    project = folder / 'project'
+    shutil.copytree(_PROJECT / '.ci', project / '.ci')
+    (project / 'bazelw').write_text(bazelw)
+    (project / 'bazelw').chmod(0o755)
+    return project
+
+  def _run(self, project: pathlib.Path, **variables: str) -> str:
+    """Runs .ci/run and returns what it prints."""
+    inherited = dict(os.environ)
+    inherited.pop('TINYGIN_SHARED_DATA', None)
+    return subprocess.run(
+      [project / '.ci/run'],
+      env=inherited | variables,
+      stdout=subprocess.PIPE,
+      text=True,
+      check=False,
+    ).stdout
+
   def _run_tests(
     self, output: str, status: int, reports: dict[str, list[str]]
   ) -> subprocess.CompletedProcess[str]:
     """Runs .ci/run where ./bazelw gives this output, status and reports."""
-    project = pathlib.Path(self.create_tempdir().full_path)
-    shutil.copytree(_PROJECT / '.ci', project / '.ci')
-    bazelw = project / 'bazelw'
-    bazelw.write_text(
+    project = self._project(
       f'#!/bin/sh\necho "$@"\ncat <<"END" >&2\n{output}END\nexit {status}\n'
     )
-    bazelw.chmod(0o755)
     for target, cases in reports.items():
       folder = project / 'bazel-testlogs' / target
       folder.mkdir(parents=True)
