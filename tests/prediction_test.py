@@ -1,6 +1,7 @@
 """What a run's network says of images: predicted here, and once exported."""
 
 import contextlib
+import dataclasses
 import datetime
 import errno
 import io
@@ -24,7 +25,9 @@ from tinygin import predict
 from tinygin.config import errors
 from tinygin.config import loading
 from tinygin.data import source
+from tinygin.training import checkpoints
 from tinygin.training import exporting
+from tinygin.training import initialization
 from tinygin.training import prediction
 from tinygin.training import run_directory
 from tinygin.training import trainer
@@ -181,10 +184,10 @@ class PredictTest(parameterized.TestCase):
       self._predict(_save('two.png', _large()), sheet=str(ROOT / 'no/s.png'))
 
 
-class ExportTest(absltest.TestCase):
-  def _export(self, name):
+class ExportTest(parameterized.TestCase):
+  def _export(self, name, experiment=None, weights='average'):
     path = os.path.join(self.create_tempdir().full_path, name)
-    exporting.export(CLASSIFIER, EXPERIMENT.dataset.filter, path)
+    exporting.export(experiment or EXPERIMENT, RUN, 'latest', weights, path)
     return path
 
   def test_saved_model_equals_the_run_on_every_validation_image(self):
@@ -243,30 +246,111 @@ class ExportTest(absltest.TestCase):
       probabilities, CLASSIFIER.probabilities(inputs).numpy(), atol=1e-5
     )
 
+  def test_onnx_of_a_bfloat16_run_computes_in_float32(self):
+    mixed = dataclasses.replace(EXPERIMENT, precision='bfloat16')
+    path = self._export('network.onnx', mixed)
+    onnx.checker.check_model(path, full_check=True)
+    session = onnx.reference.ReferenceEvaluator(path)
+    images, _ = _validation()
+    inputs = tf.cast(images[:8], tf.float32).numpy()
+    (probabilities,) = session.run(['probabilities'], {'images': inputs})
+    np.testing.assert_allclose(
+      probabilities, CLASSIFIER.probabilities(inputs).numpy(), atol=1e-5
+    )
+
+  @parameterized.parameters('classifier', 'network.keras')
+  def test_exports_of_a_bfloat16_run(self, name):
+    mixed = dataclasses.replace(EXPERIMENT, precision='bfloat16')
+    self.assertTrue(os.path.exists(self._export(name, mixed)))
+
+  @parameterized.parameters('classifier', 'network.keras', 'network.onnx')
+  def test_an_export_that_computes_something_else(self, name):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    right, calls = prediction.Classifier.probabilities, []
+
+    def probabilities(classifier, images):
+      """Reverses the classes in the first of two calls."""
+      calls.append(images)
+      found = right(classifier, images)
+      return found[:, ::-1] if len(calls) == 1 else found
+
+    with (
+      mock.patch.object(prediction.Classifier, 'probabilities', probabilities),
+      self.assertRaisesRegex(
+        errors.RunError, 'other probabilities than the run(.|\n)*Nothing was'
+      ),
+    ):
+      exporting.export(EXPERIMENT, RUN, 'latest', 'average', str(folder / name))
+    self.assertEqual(list(folder.iterdir()), [])
+
+  @parameterized.parameters('x.keras', 'x.onnx', 'x')
+  def test_any_folder(self, name):
+    folder = pathlib.Path(self.create_tempdir().full_path, "a [b]\\c 'd")
+    exporting.export(EXPERIMENT, RUN, 'latest', 'raw', str(folder / name))
+    self.assertEqual([each.name for each in folder.iterdir()], [name])
+
+  @parameterized.parameters(
+    *('x.h5', 'x.tflite', 'x.pb', 'x.ONNX', 'x.keras.zip', 'x.')
+  )
+  def test_other_formats_are_refused(self, name):
+    with self.assertRaisesRegex(
+      errors.InputError,
+      rf'^An export must end in \.keras or \.onnx.* SavedModel.*/{name}\.$',
+    ):
+      self._export(name)
+
   def test_a_place_that_cannot_be_written(self):
     file = self.create_tempfile().full_path
     for path in (f'{file}/x.keras', '/proc/x.onnx', '/proc/classifier'):
-      with self.assertRaisesRegex(
-        errors.InputError,
-        f'^{path} must be a place that can be written. Received: ',
-      ):
-        exporting.export(CLASSIFIER, 'box', path)
+      with self.assertRaisesRegex(errors.InputError, f'^Cannot write {path}: '):
+        exporting.export(EXPERIMENT, RUN, 'latest', 'average', path)
 
   def test_nothing_is_left_where_the_disk_fills_up(self):
     folder = pathlib.Path(self.create_tempdir().full_path)
 
-    def save(path):
+    def save(model, path):
       pathlib.Path(path).write_bytes(b'half')
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    path = folder / 'network.keras'
     with (
-      mock.patch.object(CLASSIFIER.model, 'save', save),
-      self.assertRaisesRegex(
-        errors.InputError, r'Received: No space left on device\.$'
-      ),
+      mock.patch.object(keras.Model, 'save', save),
+      self.assertRaisesRegex(errors.InputError, ': No space left on device'),
     ):
-      exporting.export(CLASSIFIER, 'box', str(folder / 'network.keras'))
+      exporting.export(EXPERIMENT, RUN, 'latest', 'average', str(path))
     self.assertEqual(list(folder.iterdir()), [])
+
+
+class InitializeTest(parameterized.TestCase):
+  """Every form in which a trained network is kept is taken up again."""
+
+  @parameterized.parameters(
+    (True, 'network.keras'), (False, 'network.keras'), (True, 'run'),
+    (True, 'run/checkpoints/step-{best:08d}/arrays.safetensors'),
+  )  # fmt: skip
+  def test_source(self, include_head, source):
+    directory = pathlib.Path(self.create_tempdir().full_path)
+    (directory / 'run').symlink_to(RUN)
+    exporting.export(
+      EXPERIMENT, RUN, 'best', 'average', str(directory / 'network.keras')
+    )
+    other = dataclasses.replace(EXPERIMENT, seed=EXPERIMENT.seed + 1)
+    model = other.build_model()
+    drawn = {each.path: each.numpy() for each in model.variables}
+    source = source.format(best=checkpoints.find(RUN / 'checkpoints', 'best'))
+    initialization.initialize(model, str(directory / source), include_head)
+    best = prediction.Classifier.restore(EXPERIMENT, RUN, 'best', 'average')
+    for ours, theirs in zip(model.variables, best.model.variables, strict=True):
+      keeps = ours.path.startswith('head') and not include_head
+      np.testing.assert_array_equal(
+        ours, drawn[ours.path] if keeps else theirs, ours.path
+      )
+
+  @parameterized.parameters('x.keras', 'x.safetensors')
+  def test_a_damaged_file(self, name):
+    path = self.create_tempfile(name, 'damaged').full_path
+    with self.assertRaisesRegex(errors.InputError, f'^{path} must be'):
+      initialization.initialize(CLASSIFIER.model, path, True)
 
 
 def _with_alpha():

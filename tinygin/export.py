@@ -1,10 +1,12 @@
-"""Writes a trained network for use elsewhere.
+"""Exports a trained network for use in other programs.
 
   ./bazelw run //tinygin:export -- --run_dir=runs/NAME --output=classifier
 
-The ending of the output decides: `.keras` is the network alone, `.onnx` the
-network with its preprocessing; anything else is the folder of a SavedModel,
-which takes the bytes of images.
+The ending of --output selects the format:
+
+  FILE.keras  the network alone, for Keras
+  FILE.onnx   the network with its preprocessing, for any ONNX runtime
+  FOLDER      a SavedModel that takes encoded images, for TensorFlow
 """
 
 import os
@@ -37,25 +39,25 @@ _OUTPUT = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> None:
-  """Writes the network and says what it takes."""
+  """Exports the network."""
   del argv
   output = paths.resolve(_OUTPUT.value)
   if os.path.exists(output):
     raise errors.InputError(
-      f'--output must be new. Received: {output}, which exists.'
+      f'--output must not exist yet. Received: {output}, which does.'
     )
   directory = pathlib.Path(paths.find(_RUN_DIR.value))
   with native_output.hidden():
     experiment = run_directory.load(directory).build()
     from tinygin.training import exporting
-    from tinygin.training import prediction
 
-    classifier = prediction.Classifier.restore(
-      experiment, directory, _CHECKPOINT.value, _WEIGHTS.value
+    classifier = exporting.export(
+      experiment, directory, _CHECKPOINT.value, _WEIGHTS.value, output
     )
-    exporting.export(classifier, experiment.dataset.filter, output)
-  names = len(classifier.class_names)
-  print(f'Step {classifier.step:,} of {names} classes written to {output}.')
+  print(
+    f'Wrote {output}: {len(classifier.class_names)} classes, weights of step '
+    f'{classifier.step:,}. Its probabilities were checked against the run.'
+  )
 
 
 if __name__ == '__main__':

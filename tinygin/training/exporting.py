@@ -1,15 +1,24 @@
-"""A trained network in formats that other programs read."""
+"""Exports a trained network to formats that other programs read."""
 
+import dataclasses
 import os
+import pathlib
+import shutil
 import tempfile
+from collections.abc import Callable
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from tinygin.config import errors
+from tinygin.training import checkpoints
+from tinygin.training import experiment as experiments
 from tinygin.training import prediction
 
 _OPSET = 18
-# How TensorFlow calls the filters of data sets.
+_CHECKED_IMAGES = 2
+# The data set's resizing filters by TensorFlow's names.
 _KERNELS = {
   'box': 'box',
   'catmull_rom': 'keyscubic',
@@ -19,60 +28,84 @@ _KERNELS = {
 
 
 def export(
-  classifier: prediction.Classifier, filter_name: str, path: str
-) -> None:
-  """Writes a classifier in the format that the ending of the path names.
+  experiment: experiments.Experiment,
+  directory: pathlib.Path,
+  checkpoint: str,
+  weights: checkpoints.Weights,
+  path: str,
+) -> prediction.Classifier:
+  """Exports a run's network in the format that the ending of the path names.
 
-  - `.keras`: the network alone, from preprocessed images to logits. It needs
-    `tinygin.models.layers`; the others need nothing of this project.
+  - `.keras`: the network alone, from preprocessed images to logits. Loading it
+    needs `tinygin.models.layers`; the other formats need nothing of tinygin.
   - `.onnx`: from `images`, float32 (batch, height, width, 3) in [0, 255], to
-    `probabilities`, float32 (batch, classes). ONNX cannot decode files.
-  - a folder: a SavedModel with the signature of `ImageClassifier.serve`.
+    `probabilities`, float32 (batch, classes). Computes in float32 whatever the
+    precision of the run.
+  - no ending: a SavedModel with the signature of `ImageClassifier.serve`.
+
+  The export is loaded back and compared with the run before it appears at the
+  path.
 
   Args:
-    classifier: what is written.
-    filter_name: what the data set resizes by.
-    path: where nothing is yet, and nothing is left if writing fails, but the
-      folders above it.
+    experiment: the configuration of the run.
+    directory: the directory of the run.
+    checkpoint: as for `Classifier.restore`.
+    weights: as for `Classifier.restore`.
+    path: does not exist yet. Missing folders above it are created.
+
+  Returns:
+    The network that was exported.
 
   Raises:
-    InputError: the path cannot be written.
+    InputError: the path has another ending or cannot be written, or the
+      checkpoint cannot be restored.
+    RunError: the export computes other probabilities than the run.
   """
-  folder, name = os.path.split(path)
+  ending = os.path.splitext(path)[1]
+  if ending not in ('', '.keras', '.onnx'):
+    raise errors.InputError(
+      'An export must end in .keras or .onnx, or have no ending, for the '
+      f'folder of a SavedModel. Received: {path}.'
+    )
+  if ending == '.onnx':
+    # ONNX runtimes lack bfloat16 operations. The weights are float32 anyway.
+    experiment = dataclasses.replace(experiment, precision='float32')
+  classifier = prediction.Classifier.restore(
+    experiment, directory, checkpoint, weights
+  )
+  folder = os.path.dirname(path)
   try:
     os.makedirs(folder, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-      whole = os.path.join(scratch, name)
-      _write(classifier, filter_name, whole)
-      os.rename(whole, path)
+    with (
+      # Not in `folder`: TensorFlow mistakes `[…]` in its path for a pattern.
+      tempfile.TemporaryDirectory() as scratch,
+      tempfile.TemporaryDirectory(dir=folder) as beside,
+    ):
+      written = os.path.join(scratch, f'export{ending}')
+      if ending == '.keras':
+        classifier.model.save(written)
+      elif ending == '.onnx':
+        _write_onnx(classifier, written)
+      else:
+        module = ImageClassifier(classifier, experiment.dataset.filter)
+        tf.saved_model.save(module, written, signatures=module.serve)
+      _check(written, classifier)
+      os.rename(shutil.move(written, beside), path)
   except (OSError, tf.errors.OpError) as error:
     reason = getattr(error, 'strerror', None) or error
-    raise errors.InputError(
-      f'{path} must be a place that can be written. Received: {reason}.'
-    ) from error
-
-
-def _write(
-  classifier: prediction.Classifier, filter_name: str, path: str
-) -> None:
-  if path.endswith('.keras'):
-    classifier.model.save(path)
-  elif path.endswith('.onnx'):
-    _write_onnx(classifier, path)
-  else:
-    module = ImageClassifier(classifier, filter_name)
-    tf.saved_model.save(module, path, signatures=module.serve)
+    raise errors.InputError(f'Cannot write {path}: {reason}.') from error
+  return classifier
 
 
 class ImageClassifier(tf.Module):
-  """What a SavedModel holds: from the bytes of images to names of classes."""
+  """The module of a SavedModel: from encoded images to ranked classes."""
 
   def __init__(self, classifier: prediction.Classifier, filter_name: str):
-    """Takes the network.
+    """Prepares the computation.
 
     Args:
-      classifier: whose variables are saved with it.
-      filter_name: the data set's, for images of another size.
+      classifier: the network; its variables are saved too.
+      filter_name: the data set's filter, which resizes images of other sizes.
     """
     super().__init__()
     self._classifier = classifier
@@ -113,7 +146,7 @@ class ImageClassifier(tf.Module):
       [
         (
           tf.io.is_jpeg(content),
-          # As the run's images are decoded.
+          # The run's own images are decoded the same way.
           lambda: tf.io.decode_jpeg(
             content, channels=3, dct_method='INTEGER_ACCURATE'
           ),
@@ -148,15 +181,15 @@ class ImageClassifier(tf.Module):
 
 
 def _on_white(image: tf.Tensor) -> tf.Tensor:
-  """Lays an RGBA image, uint8, on white."""
+  """Blends an RGBA image, uint8, with a white background."""
   colour = tf.cast(image[..., :3], tf.float32)
   opacity = tf.cast(image[..., 3:], tf.float32) / 255
-  laid = colour * opacity + 255 * (1 - opacity)
-  return tf.cast(tf.round(laid), tf.uint8)
+  blended = colour * opacity + 255 * (1 - opacity)
+  return tf.cast(tf.round(blended), tf.uint8)
 
 
 def _write_onnx(classifier: prediction.Classifier, path: str) -> None:
-  import tf2onnx  # Takes a second, and is needed only here.
+  import tf2onnx  # Importing it takes a second.
 
   @tf.function
   def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -167,3 +200,48 @@ def _write_onnx(classifier: prediction.Classifier, path: str) -> None:
   tf2onnx.convert.from_function(
     classify, signature, opset=_OPSET, output_path=path
   )
+
+
+def _check(path: str, classifier: prediction.Classifier) -> None:
+  """Compares an export with the run on random images."""
+  shape = (_CHECKED_IMAGES, *classifier.model.input_shape[1:])
+  images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+  expected = classifier.probabilities(images).numpy()
+  found = _load(path, classifier)(images)
+  if not np.allclose(found, expected, rtol=0.05, atol=1e-3):
+    raise errors.RunError(
+      'The export computes other probabilities than the run: they differ by up '
+      f'to {np.max(np.abs(found - expected)):.3g}. Nothing was written.'
+    )
+
+
+def _load(
+  path: str, classifier: prediction.Classifier
+) -> Callable[[np.ndarray], np.ndarray]:
+  """Loads an export; returns what computes probabilities from uint8 images."""
+  if path.endswith('.keras'):
+    model = keras.saving.load_model(path)
+    return dataclasses.replace(classifier, model=model).probabilities
+  if path.endswith('.onnx'):
+    import onnx.reference
+
+    onnx.checker.check_model(path, full_check=True)
+    session = onnx.reference.ReferenceEvaluator(path)
+    return lambda images: session.run(
+      ['probabilities'], {'images': images.astype(np.float32)}
+    )[0]
+  serve = tf.saved_model.load(path).signatures['serving_default']
+
+  def classify(images: np.ndarray) -> np.ndarray:
+    encoded = [tf.io.encode_png(image) for image in images]
+    served = serve(images=tf.stack(encoded))
+    probabilities = np.empty(served['probabilities'].shape, np.float32)
+    np.put_along_axis(
+      probabilities,
+      served['class_ids'].numpy(),
+      served['probabilities'].numpy(),
+      axis=1,
+    )
+    return probabilities
+
+  return classify
