@@ -1,8 +1,9 @@
-"""Ways to make classes of groups of WordNet ids: components bound in gin."""
+"""Groups WordNet ids into classes: components bound in gin."""
 
 import collections
 import dataclasses
 import functools
+from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Annotated
 from typing import Protocol
@@ -11,6 +12,7 @@ import gin
 from annotated_types import Interval
 
 from beam_pipelines import fingerprint
+from beam_pipelines import indexing
 from tinygin.config import errors
 from tinygin.config import paths
 
@@ -18,22 +20,22 @@ _ID_LENGTH = len('n01440764')
 
 
 class Grouping(Protocol):
-  """Says which classes of a source become one class of the data set."""
+  """Assigns the classes of a source to classes of the data set."""
 
   def identity(self) -> dict[str, object]:
-    """Returns all that the groups depend on, by gin name."""
+    """Returns, by gin name, everything that the groups depend on."""
 
   def group(self, wordnet_id: str) -> str | None:
-    """Returns the name of the group of a class; None: it is left out."""
+    """Returns the name of a class's group; None leaves the class out."""
 
 
 @gin.register('by_wordnet_prefix')
 @dataclasses.dataclass(frozen=True)
 class ByWordnetPrefix:
-  """Puts together the ids that begin alike: `n014` for `n01440764`.
+  """Groups ids by their first digits: `n014` for `n01440764`.
 
   Attributes:
-    digits: how many must be the same; 3 make 61 groups of ILSVRC2012's 1,000
+    digits: how many must be equal; 3 make 61 groups of ILSVRC2012's 1,000
       classes.
   """
 
@@ -51,18 +53,18 @@ class ByWordnetPrefix:
 @gin.register('by_file')
 @dataclasses.dataclass(frozen=True)
 class ByFile:
-  """Groups as a file says: a WordNet id, a tab and a group's name a line.
+  """Groups ids by a table: a WordNet id, a tab and a group's name on each line.
 
-  Classes that the file does not name are left out.
+  Classes that the table does not name are left out.
 
   Attributes:
-    path: of the file. Empty lines and lines that begin with # mean nothing.
+    path: of the table; see `read_table`.
   """
 
   path: str
 
   def identity(self) -> dict[str, object]:
-    """See `Grouping`; the file's content counts, not where it lies."""
+    """See `Grouping`; the content counts, not the path."""
     return {'by_file.groups': fingerprint.digest(self.groups)}
 
   def group(self, wordnet_id: str) -> str | None:
@@ -76,66 +78,75 @@ class ByFile:
 
 
 def read_table(path: str) -> dict[str, str]:
-  """Reads a table of two columns, a WordNet id and a text.
+  """Reads a table of two columns, a WordNet id and a text, in UTF-8.
+
+  Empty lines and lines that begin with # are skipped.
 
   Raises:
-    errors.InputError: the file is absent or laid out otherwise.
+    errors.InputError: the file is absent, not UTF-8 or in another format.
   """
   rows: dict[str, str] = {}
-  with open(paths.find(path), encoding='utf-8') as file:
-    for number, line in enumerate(file, 1):
-      if not line.strip() or line.startswith('#'):
-        continue
-      wordnet_id, _, text = (part.strip() for part in line.partition('\t'))
-      if not text or wordnet_id in rows:
-        raise errors.InputError(
-          f'{path} must have a WordNet id of its own, a tab and a text on each '
-          f'line. Received: {line.rstrip()!r} at {path}:{number}.'
-        )
-      rows[wordnet_id] = text
+  with open(paths.find(path), 'rb') as file:
+    content = file.read()
+  try:
+    lines = content.decode('utf-8-sig').splitlines()
+  except UnicodeDecodeError as error:
+    raise errors.InputError(f'{path} must be UTF-8. {error}.') from error
+  for number, line in enumerate(lines, 1):
+    if not line.strip() or line.startswith('#'):
+      continue
+    wordnet_id, _, text = (part.strip() for part in line.partition('\t'))
+    if not text or wordnet_id in rows:
+      raise errors.InputError(
+        f'Each line of {path} must have a WordNet id that no other line has, a '
+        f'tab and a text. Received: {line.rstrip()!r} at {path}:{number}.'
+      )
+    rows[wordnet_id] = text
   return rows
 
 
-def select(
+def groups(
+  grouping: Grouping | None,
   wordnet_ids: Sequence[str],
   keep: Sequence[str] | None,
   drop: Sequence[str] | None,
-) -> list[str]:
-  """Returns the sorted ids: those to keep, or all, without those to drop.
-
-  Raises:
-    errors.InputError: an id to keep or to drop is not among them.
-  """
-  absent = sorted({*(keep or ()), *(drop or ())} - set(wordnet_ids))
-  if absent:
-    raise errors.InputError(
-      f'keep_classes and drop_classes must name classes of the source. '
-      f'Received: {", ".join(absent)}.'
-    )
-  chosen = wordnet_ids if keep is None else keep
-  return sorted(set(chosen) - set(drop or ()))
-
-
-def groups(
-  grouping: Grouping | None, wordnet_ids: Sequence[str]
 ) -> dict[str, list[str]]:
-  """Returns the ids of each group, groups and ids sorted by name.
+  """Returns the ids of each group; groups and ids are sorted.
 
   Args:
     grouping: None makes a group of each id.
-    wordnet_ids: the classes.
+    wordnet_ids: the classes of the source.
+    keep: the ids to use; None uses all.
+    drop: the ids to leave out; None leaves out none.
 
   Raises:
-    errors.InputError: fewer than two groups are left.
+    errors.InputError: an id is not in the source, or fewer than two groups are
+      left.
   """
+  _check_known('keep_classes', keep, wordnet_ids)
+  _check_known('drop_classes', drop, wordnet_ids)
+  if isinstance(grouping, ByFile):
+    _check_known(grouping.path, grouping.groups, wordnet_ids)
+  chosen = set(wordnet_ids if keep is None else keep) - set(drop or ())
   found = collections.defaultdict(list)
-  for wordnet_id in sorted(wordnet_ids):
+  for wordnet_id in sorted(chosen):
     group = wordnet_id if grouping is None else grouping.group(wordnet_id)
     if group is not None:
       found[group].append(wordnet_id)
   if len(found) < 2:
     raise errors.InputError(
       f'The grouping must leave at least 2 groups. Received: {len(found)} of '
-      f'{len(wordnet_ids):,} classes.'
+      f'{len(chosen):,} classes.'
     )
   return dict(sorted(found.items()))
+
+
+def _check_known(
+  place: str, ids: Iterable[str] | None, wordnet_ids: Sequence[str]
+) -> None:
+  unknown = sorted(set(ids or ()) - set(wordnet_ids))
+  if unknown:
+    raise errors.InputError(
+      f'{place} must name classes of the source. Unknown: '
+      f'{indexing.shorten(unknown)}.'
+    )

@@ -1,16 +1,22 @@
-"""What a source hands to the pipeline: where each example's image lies."""
+"""The list of examples that a source hands to the pipeline."""
 
 import collections
 import dataclasses
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 from typing import Protocol
 
 from beam_pipelines import archives
 from tinygin.config import errors
 
+_SHOWN = 10
+# By its name; its content decides how it is decoded, or that it is refused.
+_IMAGE = re.compile(r'(.+)\.(jpe?g|png|bmp|gif|tiff?|webp)', re.IGNORECASE)
+
 
 class Box(NamedTuple):
-  """A bounding box in 0 to 1: the upper left corner of the image is 0, 0."""
+  """A bounding box, as fractions of the image; upper left is 0, 0."""
 
   y_min: float
   x_min: float
@@ -22,7 +28,7 @@ NO_BOX = Box(0.0, 0.0, 0.0, 0.0)
 
 
 class Example(NamedTuple):
-  """One image that still lies where the source has it.
+  """One image, not read yet, and its label.
 
   Attributes:
     key: unique in its split; the image file's name without its ending.
@@ -62,13 +68,14 @@ class Source(Protocol):
   """Where images come from: a component bound in gin."""
 
   def identity(self) -> dict[str, object]:
-    """Returns all that the examples depend on, by gin name.
+    """Returns, by gin name, everything that the examples depend on.
 
-    What cannot be known while the source is absent is `fingerprint.UNKNOWN`.
+    A value that cannot be known while the source is absent is
+    `fingerprint.UNKNOWN`.
     """
 
   def index(self, downloads: str) -> Index:
-    """Lists the examples; fetches or draws the archive into `downloads`."""
+    """Lists the examples; downloads or draws the archive into `downloads`."""
 
 
 def read_index(source: Source, classes: int, downloads: str) -> Index:
@@ -77,10 +84,11 @@ def read_index(source: Source, classes: int, downloads: str) -> Index:
   Args:
     source: of the images.
     classes: how many the source must have.
-    downloads: the directory for downloaded archives.
+    downloads: the folder for downloaded archives.
 
   Raises:
-    errors.InputError: the source is not what it should be.
+    errors.InputError: the source is damaged, has another number of classes, or
+      has two images of one name in a split.
   """
   index = source.index(downloads)
   if len(index.wordnet_ids) != classes:
@@ -88,11 +96,31 @@ def read_index(source: Source, classes: int, downloads: str) -> Index:
       f'dataset.classes must be {len(index.wordnet_ids)}, the number of '
       f'classes in {index.origin}. Received: {classes}.'
     )
+  for split, examples in index.splits.items():
+    uses = collections.Counter(example.key for example in examples)
+    if len(uses) < len(examples):
+      names = sorted(e.member.name for e in examples if uses[e.key] > 1)
+      raise errors.InputError(
+        f'Every image in a split must have a file name of its own. Duplicates '
+        f'in the {split} split of {index.origin}: {shorten(names)}.'
+      )
   return index
 
 
+def image_key(name: str) -> str | None:
+  """Returns a file's name without its ending; None if it is no image."""
+  match = _IMAGE.fullmatch(name)
+  return match and match[1]
+
+
+def shorten(items: Sequence[str]) -> str:
+  """Joins items for a message: the first ten, and the number of the others."""
+  more = f' and {len(items) - _SHOWN:,} more' if len(items) > _SHOWN else ''
+  return ', '.join(items[:_SHOWN]) + more
+
+
 def unique_names(names: dict[str, str]) -> dict[str, str]:
-  """Adds its id to each name that several ids have."""
+  """Appends its id to each name that several ids have."""
   uses = collections.Counter(names.values())
   return {
     id_: name if uses[name] == 1 else f'{name} ({id_})'

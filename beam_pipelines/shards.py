@@ -97,14 +97,33 @@ class Shard:
     """Yields each good image's key and record; notes the bad, and the sizes."""
     info = features(self.image_size, self.resize).get_serialized_info()
     serializer = example_serializer.ExampleSerializer(info)
+    images = self._read_images(rejected)
+    for example in self.examples:
+      if example.key not in images:
+        continue
+      message = serializer.get_tf_example(
+        {
+          'image': images[example.key],
+          'label': example.label,
+          'id': example.key,
+          'bbox': np.array(example.box, np.float32),
+        }
+      )
+      # Otherwise the order of the features changes from process to process.
+      record = message.SerializeToString(deterministic=True)
+      sizes.append(len(record))
+      yield example.key, record
+
+  def _read_images(self, rejected: list[dict[str, str]]) -> dict[str, bytes]:
+    """Returns the good images by key, read in the order of the archive."""
+    images = {}
     with archives.Reader() as reader:
-      for example in self.examples:
+      for example in sorted(
+        self.examples, key=lambda each: each.member.position
+      ):
         try:
-          image = self._image(reader.read(example.member))
-        except (
-          archives.CorruptMemberError,
-          resizing.BadImageError,
-        ) as error:
+          images[example.key] = self._image(reader.read(example.member))
+        except (archives.CorruptMemberError, resizing.BadImageError) as error:
           rejected.append(
             {
               'split': self.split,
@@ -113,19 +132,7 @@ class Shard:
               'reason': str(error),
             }
           )
-          continue
-        message = serializer.get_tf_example(
-          {
-            'image': image,
-            'label': example.label,
-            'id': example.key,
-            'bbox': np.array(example.box, np.float32),
-          }
-        )
-        # Otherwise the order of the features changes from process to process.
-        record = message.SerializeToString(deterministic=True)
-        sizes.append(len(record))
-        yield example.key, record
+    return images
 
   def _image(self, content: bytes) -> bytes:
     if self.resize is not None:

@@ -1,8 +1,7 @@
 """Moves training examples to the validation split, by the hash of the image.
 
-The rule looks at one image's file alone, so copies of an image never lie in
-different splits, and an image stays where it is whatever other images there
-are.
+The hash depends on the image's file alone. So copies of an image are always in
+the same split, and adding or removing other images moves none.
 """
 
 import dataclasses
@@ -32,7 +31,7 @@ class _Hash:
     return len(self.members)
 
   def run(self) -> list[float | None]:
-    """Returns each image's hash as a fraction; None if it cannot be read."""
+    """Returns each image's hash as a fraction; None if it is damaged."""
     with archives.Reader() as reader:
       return [_fraction(reader, member) for member in self.members]
 
@@ -42,16 +41,19 @@ def hold_out(
   directory: str,
   options: pipeline_options.PipelineOptions | None,
 ) -> indexing.Index:
-  """Moves `index.validation_fraction` of the training examples, about.
+  """Moves about `index.validation_fraction` of the training examples.
 
   Args:
     index: the examples.
     directory: a working folder.
     options: of the Beam pipeline; see `tasks.run`.
+
+  Returns:
+    The index with its final splits.
   """
   if not index.validation_fraction:
     return index
-  found = index.splits['train']
+  found = sorted(index.splits['train'], key=lambda each: each.member.position)
   hashes = [
     _Hash(
       os.path.join(directory, f'hashes-{begin}'),
@@ -63,7 +65,7 @@ def hold_out(
   splits = {'train': [], 'validation': []}
   fractions = itertools.chain.from_iterable(reports)
   for example, fraction in zip(found, fractions, strict=True):
-    # What cannot be read is left where it is, and found again when written.
+    # A damaged image stays in training, where its shard rejects it.
     held_out = fraction is not None and fraction < index.validation_fraction
     splits['validation' if held_out else 'train'].append(example)
   return dataclasses.replace(index, splits=splits)

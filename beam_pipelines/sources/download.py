@@ -1,17 +1,15 @@
-"""Downloads one file and trusts it only if size and SHA-256 are right."""
+"""Downloads one file, and checks its size and SHA-256."""
 
 import dataclasses
 import hashlib
 import http.client
-import os
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
 import tqdm
 
-from beam_pipelines import archives
+from beam_pipelines import files
 from tinygin.config import errors
 
 _BLOCK = 1 << 20
@@ -41,49 +39,54 @@ class RemoteFile:
 def fetch(remote: RemoteFile, directory: str) -> str:
   """Returns the path of the file, downloaded unless it is there already.
 
-  The file gets its name only once it is complete and checked.
+  The file gets its name once it is complete and checked.
+
+  Args:
+    remote: the file.
+    directory: where it is kept: a folder, or a URL of fsspec.
 
   Raises:
-    errors.InputError: it cannot be had, or is another than expected.
+    errors.InputError: it cannot be downloaded, or its content differs.
   """
-  path = os.path.join(directory, remote.name)
-  if os.path.exists(path):
-    check(path, remote, 'Delete the file to have it downloaded again.')
+  path = f'{directory.rstrip("/")}/{remote.name}'
+  if files.exists(path):
+    check(path, remote, 'Delete the file to download it again.')
     return path
-  os.makedirs(directory, exist_ok=True)
-  handle, partial = tempfile.mkstemp('.part', f'{remote.name}.', directory)
-  try:
-    with os.fdopen(handle, 'wb') as file:
-      for block in _read_blocks(remote):
-        file.write(block)
-    check(partial, remote, f'This is what {remote.url} sent.')
-    os.rename(partial, path)
-  finally:
-    if os.path.exists(partial):
-      os.remove(partial)
+  digest, size = hashlib.sha256(), 0
+  with files.write(path) as file:
+    for block in _read_blocks(remote):
+      file.write(block)
+      digest.update(block)
+      size += len(block)
+    _check(remote, remote.url, size, digest.hexdigest(), 'Try again.')
   return path
 
 
 def check(path: str, remote: RemoteFile, advice: str) -> None:
   """Raises `errors.InputError` unless the file is exactly `remote`."""
-  (file,) = archives.files(path)
-  size, digest = file.size, sha256(path)
-  if (size, digest) != (remote.size, remote.sha256):
-    raise errors.InputError(
-      f'{remote.name} must be {remote.size:,} bytes with SHA-256 '
-      f'{remote.sha256}. Received: {path}, {size:,} bytes with SHA-256 '
-      f'{digest}. {advice}'
-    )
+  (file,) = files.list_files(path)
+  _check(remote, path, file.size, sha256(path), advice)
 
 
 def sha256(path: str) -> str:
   """Returns the SHA-256 of a file's content in hexadecimal."""
-  with archives.open_file(path) as file:
+  with files.open_file(path) as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
+def _check(
+  remote: RemoteFile, place: str, size: int, digest: str, advice: str
+) -> None:
+  if (size, digest) != (remote.size, remote.sha256):
+    raise errors.InputError(
+      f'{remote.name} must be {remote.size:,} bytes with SHA-256 '
+      f'{remote.sha256}. Received from {place}: {size:,} bytes with SHA-256 '
+      f'{digest}. {advice}'
+    )
+
+
 def _read_blocks(remote: RemoteFile) -> Iterator[bytes]:
-  """Yields the body, at most a block more than it should be long."""
+  """Yields the content, and at most one block beyond its size."""
   received = 0
   try:
     with (
@@ -102,7 +105,7 @@ def _read_blocks(remote: RemoteFile) -> Iterator[bytes]:
         yield block
   except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
     raise errors.InputError(
-      f'{remote.url} must be reachable to download {remote.name}. '
-      f'Received: {error!r} after {received:,} bytes. Try again, or fetch the '
-      f'file by other means and give its path as the source.'
+      f'Cannot download {remote.url}: {error!r} after {received:,} bytes. Try '
+      f'again, or download {remote.name} by other means and bind its path as '
+      f'the source.'
     ) from error

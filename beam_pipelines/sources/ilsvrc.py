@@ -1,7 +1,7 @@
 """ILSVRC2012's training images, as published or extracted.
 
 Three layouts are read: `ILSVRC2012_img_train.tar`, a tar archive of one archive
-for each class; a folder of those archives; a folder of folders.
+for each class; a folder of those archives; a folder of class folders.
 
 ```
 n01440764.tar or n01440764/        named by a WordNet id
@@ -22,38 +22,40 @@ from annotated_types import Ge
 from annotated_types import Interval
 
 from beam_pipelines import archives
+from beam_pipelines import files
 from beam_pipelines import fingerprint
 from beam_pipelines import grouping as groupings
 from beam_pipelines import indexing
 from tinygin.config import errors
 
-_IMAGE = re.compile(r'(?:.*/)?(n\d{8})/([^/]+)\.JPEG')
-_SHOWN = 10
+_FILE = re.compile(r'((?:.*/)?(n\d{8}))/([^/]+)')
+# Of one class, by file name, sorted.
+_Images = dict[str, archives.Member]
 
 
 @gin.register('ilsvrc')
 @dataclasses.dataclass(frozen=True)
 class Ilsvrc:
-  """The training images of ILSVRC2012, of some classes or in groups of them.
+  """The training images of ILSVRC2012: all or some classes, or groups of them.
 
-  Each group gives its examples evenly: in rounds over its classes in name
-  order, each of which gives its next image in name order, until there are
-  enough. So N examples of m classes are N // m of each, and one more of the
-  first N % m; of a class that runs out, the others take the place.
+  Each group takes its examples evenly from its classes: in rounds, in the order
+  of the classes' ids, one image of each class a round, in the order of their
+  names. So N examples of m classes are N // m of each class, and one more of
+  the first N % m. When a class runs out, the others take its place.
 
   An image belongs to the validation split if the first 64 bits of the SHA-256
   of its file, as a fraction of all 64-bit numbers, are below
   `validation_fraction`. So copies of an image never lie in different splits.
 
   Attributes:
-    source: the path of the archive or folder.
-    class_names: a table of WordNet ids and names, to name classes that are no
-      groups; None: they are named by their ids.
+    source: the path or URL of the archive or folder; see `files`.
+    class_names: a table of WordNet ids and names, which names classes that are
+      no groups; None: they are named by their ids.
     keep_classes: WordNet ids; None: all.
     drop_classes: WordNet ids that are left out; None: none.
-    grouping: what makes classes of groups of ids; None: each is its own.
+    grouping: makes one class of several ids; None: each id is a class.
     examples_per_group: for training and validation together; None: all.
-    validation_fraction: how much of them is for validation, about.
+    validation_fraction: the approximate share of validation examples.
   """
 
   source: str
@@ -65,22 +67,19 @@ class Ilsvrc:
   validation_fraction: Annotated[float, Interval(ge=0, lt=1)]
 
   def identity(self) -> dict[str, object]:
-    """See `indexing.Source`; the files' names and sizes are their content."""
+    """See `indexing.Source`; files count by their names and sizes."""
     try:
-      listing = [
-        (file.name, file.size)
-        for file in archives.files(archives.find(self.source, 'ilsvrc.source'))
-      ]
-      # The name of a single archive, unlike those in a folder, says nothing.
-      content = listing if len(listing) > 1 else [size for _, size in listing]
+      found = files.list_files(files.find(self.source, 'ilsvrc.source'))
+      content = [(file.name, file.size) for file in found]
+      if len(found) == 1:  # An archive, which may have any name.
+        content = [found[0].size]
+      listing = fingerprint.digest(content)
     except errors.InputError:
-      files = fingerprint.UNKNOWN
-    else:
-      files = fingerprint.digest(content)
+      listing = fingerprint.UNKNOWN
     grouping = self.grouping and self.grouping.identity()
     names = self.class_names and fingerprint.digest(self._names())
     return {
-      'ilsvrc.files': files,
+      'ilsvrc.files': listing,
       'ilsvrc.class_names': names,
       'ilsvrc.keep_classes': self.keep_classes,
       'ilsvrc.drop_classes': self.drop_classes,
@@ -94,28 +93,27 @@ class Ilsvrc:
     """Lists the examples; `downloads` is not needed.
 
     Raises:
-      errors.InputError: the source is absent, damaged, or has too few images.
+      errors.InputError: the source is absent, damaged, or has too few images,
+        or a table does not fit it.
     """
     del downloads
-    path = archives.find(self.source, 'ilsvrc.source')
+    path = files.find(self.source, 'ilsvrc.source')
     images = _images(path)
-    chosen = groupings.select(
-      list(images), self.keep_classes, self.drop_classes
+    groups = groupings.groups(
+      self.grouping, list(images), self.keep_classes, self.drop_classes
     )
-    groups = groupings.groups(self.grouping, chosen)
     self._check_enough(images, groups)
     found = [
-      indexing.Example(key, label, indexing.NO_BOX, member)
+      indexing.Example(indexing.image_key(file), label, indexing.NO_BOX, member)
       for label, ids in enumerate(groups.values())
-      for key, member in itertools.islice(
+      for file, member in itertools.islice(
         _in_rounds([images[id_] for id_ in ids]), self.examples_per_group
       )
     ]
-    names = self._names()
     return indexing.Index(
       origin=path,
       wordnet_ids=tuple(' '.join(ids) for ids in groups.values()),
-      class_names=tuple(names.get(group, group) for group in groups),
+      class_names=self._group_names(groups),
       splits={'train': found, 'validation': []},
       validation_fraction=self.validation_fraction,
     )
@@ -129,10 +127,20 @@ class Ilsvrc:
       {id_: names.split(',')[0].strip() for id_, names in table.items()}
     )
 
+  def _group_names(self, groups: dict[str, list[str]]) -> tuple[str, ...]:
+    if self.grouping is not None or self.class_names is None:
+      return tuple(groups)
+    names = self._names()
+    unnamed = [id_ for id_ in groups if id_ not in names]
+    if unnamed:
+      raise errors.InputError(
+        f'{self.class_names} must name every class of the data set. Not '
+        f'named: {indexing.shorten(unnamed)}.'
+      )
+    return tuple(names[id_] for id_ in groups)
+
   def _check_enough(
-    self,
-    images: dict[str, dict[str, archives.Member]],
-    groups: dict[str, list[str]],
+    self, images: dict[str, _Images], groups: dict[str, list[str]]
   ) -> None:
     sizes = {
       group: sum(len(images[id_]) for id_ in ids)
@@ -141,36 +149,41 @@ class Ilsvrc:
     needed = self.examples_per_group or 1
     short = [f'{group} has {n:,}' for group, n in sizes.items() if n < needed]
     if short:
-      more = f' and {len(short) - _SHOWN:,} more' if len(short) > _SHOWN else ''
       raise errors.InputError(
         f'ilsvrc.examples_per_group must be at most the number of images in '
         f'each group; None takes all. Received: {needed:,}, but '
-        f'{", ".join(short[:_SHOWN])}{more}.'
+        f'{indexing.shorten(short)}.'
       )
 
 
-def _images(path: str) -> dict[str, dict[str, archives.Member]]:
-  """Returns the images by class and file name without ending, both sorted."""
-  found = collections.defaultdict(dict)
+def _images(path: str) -> dict[str, _Images]:
+  """Returns the images by class and file name, both sorted.
+
+  Raises:
+    errors.InputError: there are none, or a class has several folders.
+  """
+  images, folders = collections.defaultdict(dict), {}
   for name, member in sorted(archives.members(path).items()):
-    if match := _IMAGE.fullmatch(name):
-      wordnet_id, key = match.groups()
-      found[wordnet_id][key] = member
-  keys = collections.Counter(key for images in found.values() for key in images)
-  twice = sorted(key for key, count in keys.items() if count > 1)
-  if not found or twice:
-    received = f'{", ".join(twice[:_SHOWN])} twice' if twice else 'none'
+    match = _FILE.fullmatch(name)
+    if match is None or indexing.image_key(match[3]) is None:
+      continue
+    folder, wordnet_id, file = match.groups()
+    if folders.setdefault(wordnet_id, folder) != folder:
+      raise errors.InputError(
+        f'{path} must hold one folder or tar archive for each class. Received: '
+        f'{folders[wordnet_id]} and {folder}. Bind the folder that holds the '
+        f'training images alone.'
+      )
+    images[wordnet_id][file] = member
+  if not images:
     raise errors.InputError(
-      f'{path} must hold images as n01440764/n01440764_10026.JPEG, in folders '
-      f'or tar archives named by WordNet ids, each with a name of its own. '
-      f'Received: {received}.'
+      f'{path} must hold images like n01440764/n01440764_10026.JPEG, in '
+      f'folders or tar archives named by WordNet ids. Received: none.'
     )
-  return dict(found)
+  return dict(images)
 
 
-def _in_rounds(
-  classes: list[dict[str, archives.Member]],
-) -> Iterator[tuple[str, archives.Member]]:
+def _in_rounds(classes: list[_Images]) -> Iterator[tuple[str, archives.Member]]:
   """Yields the first image of each class, then the second, to the last."""
   for images in itertools.zip_longest(*(each.items() for each in classes)):
     yield from (image for image in images if image is not None)

@@ -9,6 +9,9 @@ val/images/val_0.JPEG              the validation images
 val/val_annotations.txt            file name, WordNet id, x0, y0, x1, y1
 test/images/test_0.JPEG            images without labels
 ```
+
+The validation images may also lie in other folders below `val/`: scripts for
+other frameworks sort them into a folder for each class.
 """
 
 import collections
@@ -18,6 +21,7 @@ import pathlib
 import gin
 
 from beam_pipelines import archives
+from beam_pipelines import files
 from beam_pipelines import fingerprint
 from beam_pipelines import indexing
 from beam_pipelines.sources import download
@@ -26,6 +30,7 @@ from tinygin.config import errors
 _OFFICIAL_COUNTS = {'train': 100_000, 'validation': 10_000, 'test': 10_000}
 _OFFICIAL_CLASSES = 200
 _IMAGE_SIZE = 64
+_SHOWN_FAULTS = 20
 
 
 @gin.register('stanford')
@@ -34,60 +39,59 @@ class Stanford:
   """The images of an archive or folder in the layout of tiny-imagenet-200.
 
   Attributes:
-    source: the official archive's address, or the path of an archive or of a
-      folder, `gs://` and the like included.
+    source: the official archive's address, or the path or URL of an archive or
+      folder; see `files`.
   """
 
   source: str
 
   def identity(self) -> dict[str, object]:
-    """See `indexing.Source`: an archive's SHA-256, a folder's names and sizes.
+    """Returns an archive's SHA-256, or the names and sizes in a folder.
 
     Raises:
       errors.InputError: the file is a damaged copy of the official archive.
     """
-    if self.source == official_archive().url:
-      return {'stanford.sha256': official_archive().sha256}
+    official = official_archive()
+    if self.source == official.url:
+      return {'stanford.sha256': official.sha256}
     try:
-      path = archives.find(self.source, 'stanford.source')
-      found = archives.files(path)
+      path = files.find(self.source, 'stanford.source')
+      found = files.list_files(path)
     except errors.InputError:
       return {'stanford.sha256': fingerprint.UNKNOWN}
     if found[0].path != path:
       listing = fingerprint.digest([(file.name, file.size) for file in found])
       return {'stanford.files': listing}
-    if _is_official(path):
-      download.check(path, official_archive(), 'Fetch it again.')
+    if found[0].size == official.size:
+      download.check(path, official, 'Fetch it again.')
+      return {'stanford.sha256': official.sha256}
     return {'stanford.sha256': download.sha256(path)}
 
   def index(self, downloads: str) -> indexing.Index:
     """Lists the archive's examples, after downloading it if need be.
 
     Args:
-      downloads: the directory for a downloaded archive.
+      downloads: the folder for a downloaded archive.
 
     Raises:
-      errors.InputError: the archive is absent, damaged or laid out otherwise.
+      errors.InputError: the archive is absent, damaged or in another layout.
     """
-    if self.source == official_archive().url:
-      path = download.fetch(official_archive(), downloads)
+    official = official_archive()
+    if self.source == official.url:
+      path = download.fetch(official, downloads)
     else:
-      path = archives.find(self.source, 'stanford.source')
+      path = files.find(self.source, 'stanford.source')
     index = index_archive(path)
-    if _is_official(path):
+    if files.list_files(path)[0].size == official.size:
       _check_official_counts(index)
     return index
-
-
-def _is_official(path: str) -> bool:
-  """Whether a file has the size of the official archive."""
-  return archives.files(path)[0].size == official_archive().size
 
 
 def official_archive() -> download.RemoteFile:
   """Returns address, size and SHA-256 of Stanford's archive."""
   table = pathlib.Path(__file__).parents[1] / 'tiny_imagenet/checksums.tsv'
-  url, size, sha256, _ = table.read_text().rstrip('\n').split('\t')
+  row = table.read_text(encoding='utf-8').rstrip('\n')
+  url, size, sha256, _ = row.split('\t')
   return download.RemoteFile(url, int(size), sha256)
 
 
@@ -95,18 +99,18 @@ def index_archive(path: str) -> indexing.Index:
   """Lists the examples of an archive in the layout of tiny-imagenet-200.
 
   Raises:
-    errors.InputError: with all that is wrong in the archive.
+    errors.InputError: names everything that is wrong in the archive.
   """
   archive = _Archive(path)
   wordnet_ids = tuple(sorted(archive.lines('wnids.txt')))
   if len(set(wordnet_ids)) != len(wordnet_ids):
-    archive.faults.append('wnids.txt must list different ids.')
+    archive.faults.append('wnids.txt must not repeat an id.')
   labels = {wordnet_id: i for i, wordnet_id in enumerate(wordnet_ids)}
   splits = {
     'train': _index_train(archive, labels),
     'validation': _index_validation(archive, labels),
     'test': [
-      indexing.Example(_key(file), -1, indexing.NO_BOX, member)
+      indexing.Example(indexing.image_key(file), -1, indexing.NO_BOX, member)
       for file, member in archive.images('test/images').items()
     ],
   }
@@ -116,7 +120,7 @@ def index_archive(path: str) -> indexing.Index:
 
 
 class _Archive:
-  """An archive's members by folder, and what was found wrong with it."""
+  """An archive's members by folder, and the faults found in it."""
 
   def __init__(self, path: str):
     self.path = path
@@ -125,8 +129,8 @@ class _Archive:
     self._root = self._find_root()
     self._folders = collections.defaultdict(dict)
     for name, member in self._members.items():
-      if name.startswith(self._root) and name.endswith('.JPEG'):
-        folder, _, file = name[len(self._root) :].rpartition('/')
+      folder, _, file = name.removeprefix(self._root).rpartition('/')
+      if name.startswith(self._root) and indexing.image_key(file):
         self._folders[folder][file] = member
 
   def _find_root(self) -> str:
@@ -134,14 +138,26 @@ class _Archive:
     roots = [n[:-9] for n in self._members if f'/{n}'.endswith('/wnids.txt')]
     if len(roots) != 1:
       raise errors.InputError(
-        f'The archive must hold exactly one wnids.txt, as tiny-imagenet-200 '
-        f'does. Received: {self.path}, which holds {len(roots)} of them.'
+        f'The archive must hold exactly one wnids.txt, like tiny-imagenet-200. '
+        f'Received: {self.path}, which holds {len(roots)}.'
       )
     return roots[0]
 
   def images(self, folder: str) -> dict[str, archives.Member]:
-    """Returns the JPEGs in a folder by file name."""
+    """Returns the images in a folder by file name."""
     return self._folders.get(folder, {})
+
+  def images_below(self, folder: str) -> dict[str, archives.Member]:
+    """Returns the images in all folders below a folder by file name."""
+    found = {}
+    for each, images in self._folders.items():
+      if each.startswith(folder + '/'):
+        self.faults += [
+          f'{folder}/ must hold one image named {file}.'
+          for file in found.keys() & images.keys()
+        ]
+        found |= images
+    return found
 
   def lines(self, name: str) -> list[str]:
     """Returns a text file's lines that are not empty."""
@@ -150,8 +166,8 @@ class _Archive:
       self.faults.append(f'{name} is missing.')
       return []
     try:
-      text = archives.read(member).decode('utf-8')
-    except (archives.CorruptMemberError, UnicodeDecodeError) as error:
+      text = archives.read(member).decode('utf-8-sig')
+    except (archives.CorruptMemberError, OSError, ValueError) as error:
       self.faults.append(f'{name}: {error}.')
       return []
     lines = [line for line in text.splitlines() if line.strip()]
@@ -164,32 +180,33 @@ class _Archive:
     rows = {}
     for line in self.lines(name):
       file, *values = line.split('\t')
-      if len(values) != columns or file in rows:
+      if len(values) == columns and file not in rows:
+        rows[file] = values
+      else:
         self.faults.append(
           f'{name} must have one line of {columns + 1} tab-separated columns '
           f'for each image. Received: {line!r}.'
         )
-      rows[file] = values
     return rows
 
   def check_same_files(
     self, folder: str, images: dict, table: str, rows: dict
   ) -> None:
-    """Notes images that have no annotation, and the other way round."""
-    if rows:  # Else that is one fault, not one of each image.
+    """Notes images without annotation and annotations without image."""
+    if not images:
+      self.faults.append(f'{folder}/ must hold images. Received: none.')
+    elif rows:
       self.faults += [
         f'{folder}/{file} has no line in {table}.'
         for file in sorted(images.keys() - rows.keys())
       ]
-    self.faults += [
-      f'{folder}/{file} is missing, but has a line in {table}.'
-      for file in sorted(rows.keys() - images.keys())
-    ]
-    if not images:
-      self.faults.append(f'{folder} must hold images. Received: none.')
+      self.faults += [
+        f'{folder}/{file} is missing, but has a line in {table}.'
+        for file in sorted(rows.keys() - images.keys())
+      ]
 
   def parse_box(self, table: str, values: list[str]) -> indexing.Box:
-    """Parses x0, y0, x1, y1 in pixels; notes what is not inside the image."""
+    """Parses x0, y0, x1, y1 in pixels; notes a box outside the image."""
     try:
       x_min, y_min, x_max, y_max = map(int, values)
     except ValueError:
@@ -205,18 +222,25 @@ class _Archive:
     return indexing.Box(*(corner / _IMAGE_SIZE for corner in corners))
 
   def raise_faults(self) -> None:
-    """Raises `errors.InputError` with all faults, if there are any."""
-    if self.faults:
-      raise errors.InputError(
-        f'{self.path} must be laid out as tiny-imagenet-200 is. '
-        f'{len(self.faults):,} faults:\n  ' + '\n  '.join(self.faults)
-      )
+    """Raises `errors.InputError` with the first faults, if there are any."""
+    if not self.faults:
+      return
+    shown = self.faults[:_SHOWN_FAULTS]
+    if more := len(self.faults) - len(shown):
+      shown.append(f'… and {more:,} more.')
+    raise errors.InputError(
+      f'{self.path} must have the layout of tiny-imagenet-200. '
+      f'Faults ({len(self.faults):,}):\n  ' + '\n  '.join(shown)
+    )
 
 
 def _index_train(
   archive: _Archive, labels: dict[str, int]
 ) -> list[indexing.Example]:
   found = []
+  if not archive.images_below('train'):
+    archive.faults.append('train/ must hold images. Received: none.')
+    return found
   for wordnet_id, label in labels.items():
     folder = f'train/{wordnet_id}/images'
     table = f'train/{wordnet_id}/{wordnet_id}_boxes.txt'
@@ -225,7 +249,10 @@ def _index_train(
     archive.check_same_files(folder, images, table, rows)
     found += [
       indexing.Example(
-        _key(file), label, archive.parse_box(table, rows[file]), member
+        indexing.image_key(file),
+        label,
+        archive.parse_box(table, rows[file]),
+        member,
       )
       for file, member in images.items()
       if file in rows
@@ -240,6 +267,14 @@ def _index_validation(
   folder, table = 'val/images', 'val/val_annotations.txt'
   images = archive.images(folder)
   rows = archive.annotations(table, columns=5)
+  if not images:
+    folder = 'val'
+    images = archive.images_below(folder)
+    if images and not rows:
+      archive.faults.append(
+        'val/ was sorted into class folders, and the boxes are lost. Unpack '
+        'val/ from the original archive again.'
+      )
   archive.check_same_files(folder, images, table, rows)
   for file in sorted(images.keys() & rows.keys()):
     wordnet_id, *values = rows[file]
@@ -251,7 +286,9 @@ def _index_validation(
       continue
     box = archive.parse_box(table, values)
     found.append(
-      indexing.Example(_key(file), labels[wordnet_id], box, images[file])
+      indexing.Example(
+        indexing.image_key(file), labels[wordnet_id], box, images[file]
+      )
     )
   return found
 
@@ -270,15 +307,11 @@ def _class_names(
   return tuple(indexing.unique_names(names).values())
 
 
-def _key(file: str) -> str:
-  return file.removesuffix('.JPEG')
-
-
 def _check_official_counts(index: indexing.Index) -> None:
   counts = {split: len(found) for split, found in index.splits.items()}
   if counts != _OFFICIAL_COUNTS or len(index.wordnet_ids) != _OFFICIAL_CLASSES:
     raise errors.InputError(
       f'{index.origin} must hold {_OFFICIAL_CLASSES} classes and '
-      f'{_OFFICIAL_COUNTS} images, as the official archive does. '
+      f'{_OFFICIAL_COUNTS} images, like the official archive. '
       f'Received: {len(index.wordnet_ids)} classes and {counts} images.'
     )

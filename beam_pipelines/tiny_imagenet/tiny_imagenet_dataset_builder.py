@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import dataset_builder
 
-from beam_pipelines import archives
+from beam_pipelines import files
 from beam_pipelines import fingerprint
 from beam_pipelines import indexing
 from beam_pipelines import resize as resizing
@@ -210,7 +210,7 @@ def _alone_in(directory: epath.Path) -> Iterator[None]:
   is half-built in the folder, once the lock is held, is abandoned. A bucket
   has no such locks: there, whoever starts a build sees to it that it is alone.
   """
-  if archives.is_remote(os.fspath(directory)):
+  if files.is_remote(os.fspath(directory)):
     yield
     return
   handle = _lock(directory)

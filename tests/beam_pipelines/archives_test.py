@@ -1,8 +1,11 @@
+import gzip
 import io
 import os
 import tarfile
 import zipfile
+from unittest import mock
 
+import fsspec
 from absl.testing import absltest
 from absl.testing import parameterized
 from hypothesis import given
@@ -10,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from beam_pipelines import archives
-from tests.beam_pipelines import memory_files
+from beam_pipelines import files
 from tinygin.config import errors
 
 
@@ -21,10 +24,10 @@ def _write_zip(path, contents, compression=zipfile.ZIP_STORED):
   return path
 
 
-def _tar(contents):
+def _tar(contents, format=tarfile.PAX_FORMAT):
   """Returns a tar archive."""
   buffer = io.BytesIO()
-  with tarfile.open(fileobj=buffer, mode='w') as archive:
+  with tarfile.open(fileobj=buffer, mode='w', format=format) as archive:
     for name, content in contents.items():
       info = tarfile.TarInfo(name)
       info.size = len(content)
@@ -84,29 +87,53 @@ class ArchivesTest(parameterized.TestCase):
       _read_all(folder.full_path), {'a/b.txt': b'content', 'c.txt': b''}
     )
 
-  def test_paths_of_beam(self):
+  def test_urls(self):
     zipped = io.BytesIO()
     _write_zip(zipped, [('file', b'zipped')])
-    memory_files.MemoryFileSystem.files = {
-      'memory://bucket/a.zip': zipped.getvalue(),
-      'memory://bucket/folder/n01.tar': _tar({'x': b'tarred'}),
-      'memory://bucket/folder/b/c': b'plain',
-    }
+    filesystem = fsspec.filesystem('memory')
+    filesystem.store.clear()
+    filesystem.pipe('/bucket/a.zip', zipped.getvalue())
+    filesystem.pipe('/bucket/folder/n01.tar', _tar({'x': b'tarred'}))
+    filesystem.pipe('/bucket/folder/b/c', b'plain')
     self.assertEqual(_read_all('memory://bucket/a.zip'), {'file': b'zipped'})
     self.assertEqual(
       _read_all('memory://bucket/folder'),
       {'n01/x': b'tarred', 'b/c': b'plain'},
     )
+
+  def test_tar_archive_of_the_folder_above(self):
+    # As `tar -cf a.tar .` and `tar -cf n01.tar .` write it.
+    inner = _tar({'./a.JPEG': b'1', './._a.JPEG': b'clutter'})
+    with open(self.path, 'wb') as file:
+      file.write(_tar({'./n01.tar': inner, './n02/b.JPEG': b'2'}))
+    self.assertEqual(
+      _read_all(self.path), {'n01/a.JPEG': b'1', 'n02/b.JPEG': b'2'}
+    )
+
+  def test_old_tar_archive(self):
+    content = bytearray(_tar({'n01/a': b'1'}, tarfile.USTAR_FORMAT))
+    content[257:265] = bytes(8)  # Older headers have no magic number.
+    content[148:156] = b' ' * 8
+    content[148:156] = b'%06o\0 ' % sum(content[:512])
+    with open(self.path, 'wb') as file:
+      file.write(content)
+    self.assertEqual(_read_all(self.path), {'n01/a': b'1'})
+
+  def test_compressed_tar_archive(self):
+    with open(self.path, 'wb') as file:
+      file.write(gzip.compress(_tar({'n01/a': b'1'})))
     with self.assertRaisesRegex(
-      errors.InputError,
-      'must be a file or a folder that holds files. Received: memory://none',
+      errors.InputError, 'compressed by gzip. Unpack it first'
     ):
-      archives.members('memory://none')
+      archives.members(self.path)
+
+  def test_compressed_tar_archives_in_a_folder(self):
+    folder = self.create_tempdir()
+    folder.create_file('n01.tar.gz', b'', mode='wb')
     with self.assertRaisesRegex(
-      errors.InputError,
-      "must lie where Beam's filesystems can read it. Received: ftp://a/b",
+      errors.InputError, 'Unpack them first. Received: n01.tar.gz.'
     ):
-      archives.members('ftp://a/b')
+      archives.members(folder.full_path)
 
   @parameterized.parameters(1024 + 700, 1024 + 600, 512, 700)
   def test_tar_cut_short(self, size):
@@ -130,14 +157,18 @@ class ArchivesTest(parameterized.TestCase):
     ):
       archives.members(self.path)
 
-  def test_file_that_is_gone(self):
+  def test_failure_to_read_is_no_damage(self):
     folder = self.create_tempdir()
     folder.create_file('a', b'content', mode='wb')
     (member,) = archives.members(folder.full_path).values()
-    with self.assertRaisesWithLiteralMatch(
-      archives.CorruptMemberError, 'cannot be read: No such file or directory'
-    ):
+    with self.assertRaises(FileNotFoundError):
       archives.read(member._replace(archive=folder.full_path + '/b'))
+    with (
+      mock.patch.object(files, 'open_file') as opened,
+      self.assertRaisesRegex(OSError, 'Input/output error'),
+    ):
+      opened.return_value.read.side_effect = OSError(5, 'Input/output error')
+      archives.read(member)
 
   def test_folders_are_no_members(self):
     _write_zip(self.path, [('folder/', b''), ('folder/file', b'1')])
@@ -164,6 +195,18 @@ class ArchivesTest(parameterized.TestCase):
     ):
       archives.read(member)
 
+  @parameterized.parameters(zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+  def test_announced_zip_bomb_is_not_read(self, compression):
+    _write_zip(self.path, [('file', bytes(101))], compression)
+    (member,) = archives.members(self.path).values()
+    with (
+      mock.patch.object(archives, 'MAX_BYTES', 100),
+      mock.patch.object(archives, '_read_zipped') as reads,
+      self.assertRaisesRegex(archives.CorruptMemberError, 'at most 100 are'),
+    ):
+      archives.read(member)
+    reads.assert_not_called()
+
   def test_wrong_offset(self):
     _write_zip(self.path, [('file', b'content')])
     member = archives.members(self.path)['file']._replace(offset=1)
@@ -175,8 +218,7 @@ class ArchivesTest(parameterized.TestCase):
   def test_missing_archive(self):
     with self.assertRaisesWithLiteralMatch(
       errors.InputError,
-      f'The source must be a readable file or folder. Received: {self.path} '
-      f'(No such file or directory).',
+      f'The source {self.path} cannot be read: No such file or directory.',
     ):
       archives.members(self.path)
 

@@ -12,13 +12,17 @@ TABLE = os.path.join(
 )
 
 
+def _groups(grouped_by, ids):
+  return grouping.groups(grouped_by, ids, None, None)
+
+
 class GroupingTest(parameterized.TestCase):
   def _file(self, text):
     return self.create_tempfile(content=text).full_path
 
   def test_by_prefix(self):
     self.assertEqual(
-      list(grouping.groups(grouping.ByWordnetPrefix(3), IDS).items()),
+      list(_groups(grouping.ByWordnetPrefix(3), IDS).items()),
       [
         ('n014', ['n01440764', 'n01443537']),
         ('n020', ['n02085620']),
@@ -31,21 +35,32 @@ class GroupingTest(parameterized.TestCase):
       self.skipTest('TINYGIN_SHARED_DATA names no folder with the classes')
     ids = list(grouping.read_table(TABLE))
     self.assertLen(ids, 1000)
-    self.assertLen(grouping.groups(grouping.ByWordnetPrefix(3), ids), 61)
+    self.assertLen(_groups(grouping.ByWordnetPrefix(3), ids), 61)
 
   def test_none_makes_a_group_of_each(self):
-    self.assertEqual(
-      grouping.groups(None, IDS), {id_: [id_] for id_ in sorted(IDS)}
-    )
+    self.assertEqual(_groups(None, IDS), {id_: [id_] for id_ in sorted(IDS)})
 
   def test_by_file(self):
     path = self._file(
-      '# mine\nn15075141\tpaper\n\nn01440764\tfish\nn01443537\tfish\n'
+      '\ufeffn15075141\tpaper\n\n# mine\nn01440764\tfish\nn01443537\tfish\n'
     )
     self.assertEqual(
-      list(grouping.groups(grouping.ByFile(path), IDS).items()),
+      list(_groups(grouping.ByFile(path), IDS).items()),
       [('fish', ['n01440764', 'n01443537']), ('paper', ['n15075141'])],
     )
+
+  def test_by_file_with_ids_that_the_source_lacks(self):
+    path = self._file('n15075141\tpaper\nn1\tfish\nn2\tfish\n')
+    with self.assertRaisesWithLiteralMatch(
+      errors.InputError,
+      f'{path} must name classes of the source. Unknown: n1, n2.',
+    ):
+      _groups(grouping.ByFile(path), IDS)
+
+  def test_table_that_is_not_utf8(self):
+    path = self.create_tempfile(content=b'n1\t\xe9', mode='wb').full_path
+    with self.assertRaisesRegex(errors.InputError, f'{path} must be UTF-8'):
+      grouping.read_table(path)
 
   def test_what_is_in_the_file_counts_not_where_it_lies(self):
     first = grouping.ByFile(self._file('n1\ta\nn2\tb\n')).identity()
@@ -61,8 +76,8 @@ class GroupingTest(parameterized.TestCase):
     path = self._file(text)
     with self.assertRaisesWithLiteralMatch(
       errors.InputError,
-      f'{path} must have a WordNet id of its own, a tab and a text on each '
-      f'line. Received: {line} at {path}:{number}.',
+      f'Each line of {path} must have a WordNet id that no other line has, a '
+      f'tab and a text. Received: {line} at {path}:{number}.',
     ):
       grouping.read_table(path)
 
@@ -76,23 +91,25 @@ class GroupingTest(parameterized.TestCase):
     (None, IDS[:1], sorted(IDS[1:])),
     (IDS[:3], IDS[:1], sorted(IDS[1:3])),
   )
-  def test_select(self, keep, drop, expected):
-    self.assertEqual(grouping.select(IDS, keep, drop), expected)
+  def test_keep_and_drop(self, keep, drop, expected):
+    self.assertEqual(list(grouping.groups(None, IDS, keep, drop)), expected)
 
-  def test_select_absent(self):
+  @parameterized.parameters(
+    (['n2', IDS[0]], None, 'keep_classes'), (None, ['n2'], 'drop_classes')
+  )
+  def test_keep_and_drop_unknown(self, keep, drop, parameter):
     with self.assertRaisesWithLiteralMatch(
       errors.InputError,
-      'keep_classes and drop_classes must name classes of the source. '
-      'Received: n1, n2.',
+      f'{parameter} must name classes of the source. Unknown: n2.',
     ):
-      grouping.select(IDS, ['n2', IDS[0]], ['n1'])
+      grouping.groups(None, IDS, keep, drop)
 
   def test_a_single_group(self):
     with self.assertRaisesWithLiteralMatch(
       errors.InputError,
       'The grouping must leave at least 2 groups. Received: 1 of 2 classes.',
     ):
-      grouping.groups(grouping.ByWordnetPrefix(1), ['n01440764', 'n02085620'])
+      _groups(grouping.ByWordnetPrefix(1), ['n01440764', 'n02085620'])
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@ import http.server
 import os
 import threading
 
+import fsspec
 from absl.testing import absltest
 
 from beam_pipelines.sources import download
@@ -59,12 +60,18 @@ class DownloadTest(absltest.TestCase):
     self.assertEqual(_Handler.requests, requests)
     self.assertEqual(os.listdir(os.path.dirname(path)), ['good.zip'])
 
+  def test_downloads_into_a_bucket(self):
+    path = download.fetch(self._remote('good.zip'), 'memory://b/downloads')
+    self.assertEqual(path, 'memory://b/downloads/good.zip')
+    self.assertEqual(fsspec.filesystem('memory').cat(path), CONTENT)
+    self.assertEqual(download.sha256(path), SHA256)
+
   def test_web_page_instead_of_the_file(self):
     with self.assertRaisesRegex(
       errors.InputError,
       f'^page.zip must be {len(CONTENT):,} bytes with SHA-256 {SHA256}. '
-      r'Received: .*\.part, 18 bytes with SHA-256 [0-9a-f]{64}. '
-      r'This is what http://127.0.0.1:\d+/page.zip sent.$',
+      r'Received from http://127.0.0.1:\d+/page.zip: 18 bytes with SHA-256 '
+      r'[0-9a-f]{64}. Try again.$',
     ):
       download.fetch(self._remote('page.zip'), self.folder)
     self.assertEmpty(os.listdir(self.folder))
@@ -72,14 +79,15 @@ class DownloadTest(absltest.TestCase):
   def test_connection_that_breaks_off(self):
     with self.assertRaisesRegex(
       errors.InputError,
-      r'^short.zip must be 2,097,152 bytes .* Received: .*, 1,000 bytes',
+      r'^short.zip must be 2,097,152 bytes .* Received from .*: 1,000 bytes',
     ):
       download.fetch(self._remote('short.zip'), self.folder)
     self.assertEmpty(os.listdir(self.folder))
 
   def test_address_without_a_file(self):
     with self.assertRaisesRegex(
-      errors.InputError, r"Received: <HTTPError 404: 'Not Found'> after 0 bytes"
+      errors.InputError,
+      r"zip: <HTTPError 404: 'Not Found'> after 0 bytes",
     ):
       download.fetch(self._remote('missing.zip'), self.folder)
     self.assertEmpty(os.listdir(self.folder))
@@ -89,7 +97,7 @@ class DownloadTest(absltest.TestCase):
     with open(path, 'wb') as file:
       file.write(CONTENT[:-1])
     with self.assertRaisesRegex(
-      errors.InputError, 'Delete the file to have it downloaded again.$'
+      errors.InputError, 'Delete the file to download it again.$'
     ):
       download.fetch(self._remote('good.zip'), self.folder)
 

@@ -2,12 +2,14 @@ import io
 import os
 import tarfile
 
+import fsspec
 from absl.testing import absltest
 from absl.testing import parameterized
 
 from beam_pipelines import archives
 from beam_pipelines import fingerprint
 from beam_pipelines import grouping
+from beam_pipelines import indexing
 from beam_pipelines.sources import ilsvrc
 from tinygin.config import errors
 
@@ -147,10 +149,17 @@ class IlsvrcTest(parameterized.TestCase):
       'names.tsv',
       'n01440764\ttench, Tinca\nn01443537\tcrane\nn01484850\tcrane\n',
     ).full_path
+    with self.assertRaisesWithLiteralMatch(
+      errors.InputError,
+      f'{table} must name every class of the data set. Not named: n02085620.',
+    ):
+      _configure(self.folders, class_names=table).index('unused')
+    with open(table, 'a', encoding='utf-8') as file:
+      file.write('n02085620\tChihuahua\nn99999999\tno class of this source\n')
     index = _configure(self.folders, class_names=table).index('unused')
     self.assertEqual(
       index.class_names,
-      ('tench', 'crane (n01443537)', 'crane (n01484850)', 'n02085620'),
+      ('tench', 'crane (n01443537)', 'crane (n01484850)', 'Chihuahua'),
     )
 
   def test_identity_is_content_and_parameters(self):
@@ -180,18 +189,58 @@ class IlsvrcTest(parameterized.TestCase):
     ):
       absent.index('unused')
 
-  @parameterized.parameters(
-    ([('n01440764/a.JPEG', b''), ('n01443537/a.JPEG', b'')], 'a twice'),
-    ([('cats/a.JPEG', b'')], 'none'),
-  )
-  def test_other_layouts(self, contents, received):
+  def test_other_layout(self):
     path = os.path.join(self.create_tempdir().full_path, 'other.tar')
-    _write_tar(path, contents)
+    _write_tar(path, [('cats/a.JPEG', b'')])
     with self.assertRaisesRegex(
-      errors.InputError,
-      f'^{path} must hold images as n01440764/.* Received: {received}.$',
+      errors.InputError, f'^{path} must hold images like n01440764/.*none.$'
     ):
       _configure(path).index('unused')
+
+  def test_one_class_in_two_folders(self):
+    folder = self.create_tempdir()
+    for split in ('train', 'val'):
+      folder.create_file(f'{split}/n01440764/{split}.JPEG')
+    with self.assertRaisesRegex(
+      errors.InputError, 'Received: train/n01440764 and val/n01440764. Bind'
+    ):
+      _configure(folder.full_path).index('unused')
+
+  def test_folders_as_people_have_them(self):
+    folder = self.create_tempdir()
+    os.symlink(f'{self.folders}/n01440764', f'{folder.full_path}/n01440764')
+    for name in ('a.jpg', 'b.PNG', 'c.Jpeg', 'd.JPEG', 'e.webp', 'readme.txt'):
+      folder.create_file(f'n02085620/{name}')
+    source = _configure(folder.full_path)
+    before = source.identity()
+    for name in ('.DS_Store', 'n02085620/._a.jpg', '__MACOSX/n02085620/f.jpg'):
+      folder.create_file(name)
+    self.assertEqual(source.identity(), before)
+    self.assertEqual(
+      _keys(source.index('unused')),
+      [[f'n01440764_{i}' for i in range(5)], ['a', 'b', 'c', 'd', 'e']],
+    )
+
+  def test_names_that_differ_in_their_endings(self):
+    folder = self.create_tempdir()
+    for name in ('n01440764/a.jpg', 'n01440764/a.JPEG', 'n02085620/b.jpg'):
+      folder.create_file(name)
+    with self.assertRaisesRegex(errors.InputError, 'n01440764/a.JPEG'):
+      indexing.read_index(_configure(folder.full_path), 2, 'unused')
+
+  def test_source_in_a_bucket(self):
+    filesystem = fsspec.filesystem('memory')
+    for name in os.listdir(self.tars):
+      filesystem.put_file(f'{self.tars}/{name}', f'/ilsvrc/{name}')
+    source = _configure('memory://ilsvrc')
+    local = _configure(self.tars)
+    self.assertEqual(source.identity(), local.identity())
+    self.assertEqual(
+      *(
+        [archives.read(example.member) for example in index.splits['train']]
+        for index in (source.index('unused'), local.index('unused'))
+      )
+    )
 
 
 if __name__ == '__main__':

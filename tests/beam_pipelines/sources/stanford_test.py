@@ -1,15 +1,16 @@
 import dataclasses
 import os
+import pathlib
 import zipfile
 from unittest import mock
 
+import fsspec
 from absl.testing import absltest
 from absl.testing import parameterized
 
 from beam_pipelines import fingerprint
 from beam_pipelines.sources import download
 from beam_pipelines.sources import stanford
-from tests.beam_pipelines import memory_files
 from tests.beam_pipelines import sample_archives
 from tinygin.config import errors
 
@@ -102,7 +103,7 @@ class StanfordTest(parameterized.TestCase):
     ({'words.txt': b'n99000000\tdisc\n'}, f'words.txt has no line for {ID}.'),
     (
       {'wnids.txt': b'n99000000\nn99000000\n'},
-      'wnids.txt must list different ids.',
+      'wnids.txt must not repeat an id.',
     ),
     (
       {'words.txt': b'\xff\xfe'},
@@ -116,7 +117,7 @@ class StanfordTest(parameterized.TestCase):
       stanford.index_archive(path)
     first, *faults = str(raised.exception).split('\n  ')
     self.assertStartsWith(
-      first, f'{path} must be laid out as tiny-imagenet-200 is. '
+      first, f'{path} must have the layout of tiny-imagenet-200. '
     )
     self.assertIn(fault, faults)
 
@@ -127,14 +128,128 @@ class StanfordTest(parameterized.TestCase):
     with self.assertRaises(errors.InputError) as raised:
       stanford.index_archive(path)
     first, *lines = str(raised.exception).split('\n  ')
-    self.assertEndsWith(first, '23 faults:')
-    self.assertCountEqual(
+    self.assertEndsWith(first, 'Faults (23):')
+    missing = sorted(f'val_{i}.JPEG' for i in range(1, 24))
+    self.assertEqual(
       lines,
       [
-        f'val/images/val_{i}.JPEG has no line in val/val_annotations.txt.'
-        for i in range(1, 24)
+        f'val/images/{file} has no line in val/val_annotations.txt.'
+        for file in missing[:20]
+      ]
+      + ['… and 3 more.'],
+    )
+
+  @parameterized.parameters(
+    (b'val_1.JPEG',),
+    (b'val_1.JPEG n99000001 0 0 1 1',),
+    (b'val_1.JPEG\tn99000001\t0\t0\t1',),
+  )
+  def test_annotation_without_its_columns(self, line):
+    path = self._changed({'val/val_annotations.txt': line})
+    with self.assertRaisesRegex(
+      errors.InputError,
+      f'val/val_annotations.txt must have one line of 6 tab-separated columns '
+      f'for each image. Received: {line.decode()!r}'.replace('\\', '.'),
+    ):
+      stanford.index_archive(path)
+
+  def _extract(self):
+    folder = self.create_tempdir().full_path
+    with zipfile.ZipFile(self.good) as archive:
+      archive.extractall(folder)
+    return pathlib.Path(folder, sample_archives.ROOT)
+
+  def _sort_validation(self, folder):
+    """Does what most scripts for other frameworks do."""
+    table = (folder / 'val/val_annotations.txt').read_text()
+    for line in table.splitlines():
+      file, wordnet_id, *_ = line.split('\t')
+      (folder / 'val' / wordnet_id).mkdir(exist_ok=True)
+      (folder / 'val/images' / file).rename(folder / 'val' / wordnet_id / file)
+
+  def test_validation_images_sorted_into_class_folders(self):
+    folder = self._extract()
+    expected = stanford.index_archive(str(folder)).splits['validation']
+    self._sort_validation(folder)
+    found = stanford.index_archive(str(folder)).splits['validation']
+    self.assertEqual(
+      [each._replace(member=None) for each in found],
+      [each._replace(member=None) for each in expected],
+    )
+    (folder / 'val/val_annotations.txt').unlink()
+    with self.assertRaises(errors.InputError) as raised:
+      stanford.index_archive(str(folder))
+    self.assertEqual(
+      str(raised.exception).split('\n  ')[1:],
+      [
+        'val/val_annotations.txt is missing.',
+        'val/ was sorted into class folders, and the boxes are lost. Unpack '
+        'val/ from the original archive again.',
       ],
     )
+
+  @parameterized.parameters('train', 'val')
+  def test_missing_folder_is_one_fault(self, name):
+    folder = self._extract()
+    for path in (folder / name).rglob('*.JPEG'):
+      path.unlink()
+    with self.assertRaises(errors.InputError) as raised:
+      stanford.index_archive(str(folder))
+    self.assertEndsWith(
+      str(raised.exception),
+      f'Faults (1):\n  {name}/ must hold images. Received: none.',
+    )
+
+  def test_images_of_any_name_and_windows_files(self):
+    folder = self._extract()
+    expected = stanford.Stanford(str(folder))
+    before = expected.identity()
+    for name in ('.DS_Store', f'train/{ID}/images/._{ID}_0.JPEG', 'Thumbs.db'):
+      (folder / name).write_bytes(b'')
+    self.assertEqual(expected.identity(), before)
+    self.assertLen(expected.index('unused').splits['train'], 36)
+    table = folder / BOXES
+    for old, new in (('0.JPEG', '0.jpg'), ('1.JPEG', '1.Png')):
+      image = folder / f'train/{ID}/images/{ID}_{old}'
+      image.rename(str(image).replace(old, new))
+      table.write_text(table.read_text().replace(old, new))
+    self.assertEqual(
+      [
+        each._replace(member=None)
+        for each in expected.index('').splits['train']
+      ],
+      [
+        each._replace(member=None)
+        for each in stanford.index_archive(self.good).splits['train']
+      ],
+    )
+
+  def test_byte_order_marks(self):
+    with zipfile.ZipFile(self.good) as archive:
+      tables = {
+        name: b'\xef\xbb\xbf' + archive.read(sample_archives.ROOT + name)
+        for name in ('wnids.txt', 'words.txt', BOXES)
+      }
+    self.assertEqual(
+      dataclasses.replace(
+        stanford.index_archive(self._changed(tables)), origin='', splits={}
+      ),
+      dataclasses.replace(
+        stanford.index_archive(self.good), origin='', splits={}
+      ),
+    )
+
+  def test_one_name_in_two_classes(self):
+    other = 'n99000004'
+    with zipfile.ZipFile(self.good) as archive:
+      image = archive.read(
+        f'{sample_archives.ROOT}train/{ID}/images/{ID}_0.JPEG'
+      )
+    path = self._changed({f'train/{other}/images/{ID}_0.JPEG': image})
+    with self.assertRaisesRegex(
+      errors.InputError, f'train/ must hold one image named {ID}_0.JPEG'
+    ):
+      stanford.index_archive(path)
 
   @parameterized.parameters((None, 'missing'), (b'', 'empty'))
   def test_table_that_is_not_there_is_one_fault(self, content, reason):
@@ -143,15 +258,15 @@ class StanfordTest(parameterized.TestCase):
       stanford.index_archive(path)
     self.assertEndsWith(
       str(raised.exception),
-      f' 1 faults:\n  val/val_annotations.txt is {reason}.',
+      f' Faults (1):\n  val/val_annotations.txt is {reason}.',
     )
 
   def test_archive_of_something_else(self):
     path = self._changed({'wnids.txt': None})
     with self.assertRaisesWithLiteralMatch(
       errors.InputError,
-      f'The archive must hold exactly one wnids.txt, as tiny-imagenet-200 '
-      f'does. Received: {path}, which holds 0 of them.',
+      f'The archive must hold exactly one wnids.txt, like tiny-imagenet-200. '
+      f'Received: {path}, which holds 0.',
     ):
       stanford.index_archive(path)
 
@@ -167,12 +282,12 @@ class StanfordTest(parameterized.TestCase):
     ):
       source.index('unused')
 
-  def test_other_addresses_are_not_downloaded(self):
+  def test_unknown_scheme(self):
     with self.assertRaisesRegex(
       errors.InputError,
-      "must lie where Beam's filesystems can read it. Received: http://example",
+      'fsspec cannot open nope://a.zip: Protocol not known',
     ):
-      stanford.Stanford('http://example.org/a.zip').index('unused')
+      stanford.Stanford('nope://a.zip').index('unused')
 
   def test_extracted_folder_has_the_same_examples(self):
     folder = self.create_tempdir().full_path
@@ -211,9 +326,9 @@ class StanfordTest(parameterized.TestCase):
       stanford.Stanford(self.good).identity(),
     )
 
-  def test_archive_that_only_beam_can_read(self):
+  def test_archive_in_a_bucket(self):
     with open(self.good, 'rb') as file:
-      memory_files.MemoryFileSystem.files = {'memory://b/good.zip': file.read()}
+      fsspec.filesystem('memory').pipe('/b/good.zip', file.read())
     source = stanford.Stanford('memory://b/good.zip')
     local = stanford.Stanford(self.good)
     self.assertEqual(source.identity(), local.identity())
@@ -247,7 +362,7 @@ class StanfordTest(parameterized.TestCase):
       self.assertRaisesWithLiteralMatch(
         errors.InputError,
         f'official.zip must be {size:,} bytes with SHA-256 {"f" * 64}. '
-        f'Received: {self.good}, {size:,} bytes with SHA-256 '
+        f'Received from {self.good}: {size:,} bytes with SHA-256 '
         f'{download.sha256(self.good)}. Fetch it again.',
       ),
     ):
@@ -264,8 +379,8 @@ class StanfordTest(parameterized.TestCase):
       self.assertRaisesWithLiteralMatch(
         errors.InputError,
         f"{self.good} must hold 200 classes and {{'train': 100000, "
-        f"'validation': 10000, 'test': 10000}} images, as the official archive "
-        f"does. Received: 12 classes and {{'train': 36, 'validation': 24, "
+        f"'validation': 10000, 'test': 10000}} images, like the official "
+        f"archive. Received: 12 classes and {{'train': 36, 'validation': 24, "
         f"'test': 12}} images.",
       ),
     ):

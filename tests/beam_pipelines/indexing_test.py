@@ -1,0 +1,65 @@
+import dataclasses
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from beam_pipelines import archives
+from beam_pipelines import indexing
+from tinygin.config import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+  names: list[str]
+
+  def index(self, downloads):
+    found = [
+      indexing.Example(
+        indexing.image_key(name.rpartition('/')[2]),
+        0,
+        indexing.NO_BOX,
+        archives.Member(name, 'a.zip', 0, 0, 0, None, None),
+      )
+      for name in self.names
+    ]
+    return indexing.Index(
+      'a.zip', ('n1', 'n2'), ('a', 'b'), {'train': found}, 0.0
+    )
+
+
+class IndexingTest(parameterized.TestCase):
+  def test_number_of_classes(self):
+    with self.assertRaisesWithLiteralMatch(
+      errors.InputError,
+      'dataset.classes must be 2, the number of classes in a.zip. Received: 3.',
+    ):
+      indexing.read_index(_Source([]), 3, 'unused')
+
+  @parameterized.parameters('n2/x.JPEG', 'n1/x.jpg')
+  def test_images_of_one_name(self, name):
+    with self.assertRaisesRegex(
+      errors.InputError,
+      f'Duplicates in the train split of a.zip: n1/x.JPEG, {name}',
+    ):
+      indexing.read_index(_Source(['n1/x.JPEG', name, 'a/y.png']), 2, 'unused')
+
+  def test_long_lists_are_shortened(self):
+    self.assertEqual(
+      indexing.shorten([str(i) for i in range(1012)]),
+      '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 1,002 more',
+    )
+
+  @parameterized.parameters(
+    ('a.JPEG', 'a'),
+    ('b.1.Png', 'b.1'),
+    ('c.jpg', 'c'),
+    ('notes.txt', None),
+    ('.jpg', None),
+    ('jpg', None),
+  )
+  def test_image_key(self, name, key):
+    self.assertEqual(indexing.image_key(name), key)
+
+
+if __name__ == '__main__':
+  absltest.main()
