@@ -230,17 +230,17 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
       ((a, 'bb'), r'No such file: bb\. Did you mean b\?'),
       (
         (a, b),
-        r'.*/b/result.json must be as a run has written it. Received: '
+        r'.*/b/result.json is damaged: '
         r'Expecting property name enclosed in double quotes in line 1\. .*',
       ),
       (
         (a, d),
-        r'.*/d/provenance.json must be as a run has written it. Received: no '
+        r'.*/d/provenance.json is damaged: it has no '
         r'list of starts\. .*',
       ),
       (
         (a, 'c'),
-        r'.*/c must be the directory of a run. Received: one without '
+        r'.*/c is not the directory of a run: it has no '
         r'config.gin\.',
       ),
       ((a, f'{a}/'), r'compare takes each run once\. Received: .*/a twice\.'),

@@ -319,8 +319,8 @@ sweep.directory.""",
       (self.swept / 'config.gin').touch()
       self.assert_refused(
         '',
-        f'The sweep directory {self.swept} is in use by another process. Wait '
-        'until it ends, or choose another with sweep.directory.',
+        f'Another process is using the sweep directory {self.swept}. Wait '
+        'until it ends, or choose another directory with sweep.directory.',
       )
 
   def assert_refused(self, changes, message):

@@ -37,7 +37,7 @@ _PROVENANCE = (
   'python',
   'versions',
   'devices',
-  'intra_op_threads',
+  'computation',
   'data_set.fingerprint',
 )
 

@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import os
 import pathlib
+import shlex
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -64,6 +65,10 @@ def main(argv: list[str]) -> int:
     )
   if resumed and not flags.FLAGS.gin_file:
     flags.FLAGS.gin_file = [f'{resumed}/{run_directory.CONFIG}']
+    flags.FLAGS.gin_bindings = [
+      *run_directory.data_bindings(pathlib.Path(resumed)),
+      *flags.FLAGS.gin_bindings,
+    ]
   with native_output.hidden():
     configuration = entry_point.load_from_flags('train')
     bound_at = configuration.place('run_dir')
@@ -183,17 +188,17 @@ def _closing(
     f'{result["seconds"]:.0f} s of training.',
   ]
   if kept:
+    run_dir = shlex.quote(str(directory))
     lines += [
-      f'Run directory  {directory}',
+      f'Run directory  {run_dir}',
       f'TensorBoard    ./bazelw run //tinygin:tensorboard -- '
-      f'--logdir={directory.parent}',
-      f'Evaluate       ./bazelw run //tinygin:evaluate -- '
-      f'--run_dir={directory}',
+      f'--logdir={shlex.quote(str(directory.parent))}',
+      f'Evaluate       ./bazelw run //tinygin:evaluate -- --run_dir={run_dir}',
       f'Predict        ./bazelw run //tinygin:predict -- '
-      f'--run_dir={directory} IMAGE',
+      f'--run_dir={run_dir} IMAGE',
       'Try next       change one line of the gin file, or --gin_bindings, and '
       'see what it did:',
-      f'               ./bazelw run //tinygin:compare -- {directory} OTHER_RUN',
+      f'               ./bazelw run //tinygin:compare -- {run_dir} OTHER_RUN',
     ]
   return '\n'.join(lines)
 

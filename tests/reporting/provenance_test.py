@@ -1,4 +1,4 @@
-"""What a run records of the code and the data behind it."""
+"""The recorded origin of a run: code, data and hardware."""
 
 import hashlib
 import importlib
@@ -72,6 +72,22 @@ class ProvenanceTest(absltest.TestCase):
     tf.autograph.to_graph(lambda x: 2 * x)
     (generated,) = {*sys.modules} - before
     self.assertNotIn(generated, provenance.describe(self.root)['modules'])
+
+  def test_what_decides_the_last_bits(self):
+    variables = {'TF_ENABLE_ONEDNN_OPTS': '0', 'ONEDNN_MAX_CPU_ISA': 'AVX2'}
+    with absltest.mock.patch.dict(os.environ, variables):
+      found = provenance.describe(self.root)['computation']
+    self.assertContainsSubset(variables, found['environment'])
+    self.assertGreater(found['intra_op_threads'], 0)
+    cpuinfo = pathlib.Path('/proc/cpuinfo')
+    if cpuinfo.exists() and 'model name' in cpuinfo.read_text():
+      self.assertIn(f': {found["processor"]}\n', cpuinfo.read_text())
+      self.assertEqual(
+        'avx2' in found['instructions'], ' avx2 ' in cpuinfo.read_text()
+      )
+    has_gpu = bool(tf.config.list_physical_devices('GPU'))
+    self.assertEqual(bool(found['gpus']), has_gpu)
+    self.assertEqual(bool(found['cuda']), has_gpu)
 
   def test_data_set(self):
     directory = str(self.root)

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from unittest import mock
 
+import hypothesis
 from absl.testing import absltest
 from absl.testing import parameterized
+from hypothesis import strategies
 
 from tests.config import config_case
 from tests.config.config_case import COMPLETE
@@ -34,8 +36,8 @@ class LockedTest(absltest.TestCase):
           pass
     self.assertEqual(
       str(caught.exception),
-      f'The run directory {self.directory} is in use by another process. Wait '
-      'until it ends, or choose another with train.run_dir.',
+      f'Another process is using the run directory {self.directory}. Wait '
+      'until it ends, or choose another directory with train.run_dir.',
     )
     with self._locked():
       pass
@@ -62,9 +64,8 @@ class LockedTest(absltest.TestCase):
         pass
     self.assertEqual(
       str(caught.exception),
-      f'The run directory {self.directory} must be a folder that can be '
-      f'written. Received: Not a directory ({self.directory}). Choose another '
-      'with train.run_dir.',
+      f'Cannot write to the run directory {self.directory}: Not a directory '
+      f'({self.directory}). Choose another with train.run_dir.',
     )
 
   def test_runs_that_start_at_the_same_time_have_directories_of_their_own(self):
@@ -104,13 +105,13 @@ class DescribeTest(config_case.ConfigCase):
     super().setUp()
     self.directory = pathlib.Path(self.create_tempdir().full_path)
 
-  def _describe(self, *bindings, step=0, host='here', allow_changes=False):
+  def _describe(self, *bindings, step=0, allow_changes=False, **start):
     """Starts or goes on with a run; returns the text of its configuration."""
     configuration = self.load(COMPLETE, bindings)
     run_directory.check_continuation(
       self.directory, configuration, allow_changes
     )
-    run_directory.describe(self.directory, configuration, step, {'host': host})
+    run_directory.describe(self.directory, configuration, step, start)
     return configuration.text()
 
   def _config(self):
@@ -135,7 +136,7 @@ class DescribeTest(config_case.ConfigCase):
     self.assertEqual(epochs['value'], 3)
     self.assertEqual(
       self._config(),
-      '# All that train is configured with: --gin_file=THIS_FILE repeats it.\n'
+      '# The complete configuration: --gin_file=THIS_FILE repeats this run.\n'
       + text,
     )
     self.assertNotIn('writing', ' '.join(os.listdir(self.directory)))
@@ -148,8 +149,8 @@ class DescribeTest(config_case.ConfigCase):
     self.assertEqual(
       self._config(),
       """\
-# What train is configured with since step 12. The configuration
-# changed on the way: this file alone does not repeat the run.
+# The configuration since step 12. It changed during the run, so
+# this file alone does not repeat the run.
 #
 # At step 6:
 #
@@ -180,15 +181,15 @@ class DescribeTest(config_case.ConfigCase):
   def test_a_change_before_the_first_step_needs_no_mention(self):
     self._describe()
     text = self._describe('train.log_every = 2', allow_changes=True)
-    self.assertEndsWith(self._config(), f'repeats it.\n{text}')
+    self.assertEndsWith(self._config(), f'repeats this run.\n{text}')
 
   @parameterized.parameters(
     ('{', 'Expecting property name enclosed in double quotes in line 1'),
     ('', 'Expecting value in line 1'),
-    ('[]', 'no JSON object'),
-    ('{"starts": [1]}', 'no list of starts'),
-    ('{"starts": {}}', 'no list of starts'),
-    ('\xff', 'no UTF-8 text'),
+    ('[]', 'it is not a JSON object'),
+    ('{"starts": [1]}', 'it has no list of starts'),
+    ('{"starts": {}}', 'it has no list of starts'),
+    ('\xff', 'it is not UTF-8 text'),
   )
   def test_damaged_provenance(self, content, reason):
     self._describe()
@@ -198,8 +199,8 @@ class DescribeTest(config_case.ConfigCase):
       self._describe()
     self.assertEqual(
       str(caught.exception),
-      f'{path} must be as a run has written it. Received: {reason}. Restore '
-      'it, or remove it to go on without.',
+      f'{path} is damaged: {reason}. Restore it, or remove it to continue '
+      'without it.',
     )
 
   def test_damaged_config(self):
@@ -209,8 +210,8 @@ class DescribeTest(config_case.ConfigCase):
       self._describe()
     self.assertEqual(
       str(caught.exception),
-      f'{self.directory} must be the directory of a run. Received: one in '
-      'which config.gin cannot be read (it is not UTF-8 text).',
+      f'Cannot read {self.directory}/config.gin, the configuration of a run: '
+      'it is not UTF-8 text.',
     )
 
   def test_a_full_disk_leaves_what_was_there(self):
@@ -222,10 +223,37 @@ class DescribeTest(config_case.ConfigCase):
         self._describe()
     self.assertEqual(
       str(caught.exception),
-      f'{self.directory}/provenance.json could not be written: No space left '
-      'on device. The checkpoints are whole; start again once that is mended.',
+      f'Cannot write {self.directory}/provenance.json: No space left on '
+      'device. Checkpoints are intact; fix that, then start again.',
     )
     self.assertEqual(self._config(), text)
+
+  def test_other_hardware_is_warned_of(self):
+    old = {'processor': 'a', 'intra_op_threads': 2}
+    with self.assertNoLogs(level='WARNING'):
+      self._describe(computation=old)
+      self._describe(computation=old, step=3)
+    with self.assertLogs(level='WARNING') as logged:
+      self._describe(computation={**old, 'intra_op_threads': 4}, step=5)
+    self.assertIn('intra_op_threads was 2, is 4.', logged.output[0])
+    self.assertNotIn('processor', logged.output[0])
+
+  def test_the_data_folder_is_known_in_every_working_directory(self):
+    data = self.directory / 'work' / 'data [1]'
+    config = self.directory / 'config.gin'
+    config.write_text("NAME = 'data [1]'\ndataset.data_dir = %NAME\n")
+    self.assertEqual(run_directory.data_bindings(self.directory), [])
+    run_directory.write_json(
+      self.directory / 'provenance.json',
+      {'starts': [{'working_directory': str(data.parent)}, {}]},
+    )
+    # The project has been moved since.
+    self.assertEqual(run_directory.data_bindings(self.directory), [])
+    data.mkdir(parents=True)
+    self.assertEqual(
+      run_directory.data_bindings(self.directory),
+      [f"dataset.data_dir = '{data}'"],
+    )
 
   def test_another_configuration_is_refused(self):
     self._describe()
@@ -300,6 +328,44 @@ Start another run, or continue this one with its configuration.""",
     self.check(
       f'{text}pair.second = 1', f'{text}pair.second = 2', allow_changes=True
     )
+
+
+class FilesTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.directory = pathlib.Path(self.create_tempdir().full_path)
+
+  @hypothesis.settings(deadline=None)
+  @hypothesis.given(
+    strategies.recursive(
+      strategies.none()
+      | strategies.booleans()
+      | strategies.integers()
+      | strategies.floats(allow_nan=False)
+      | strategies.text('[]"\\\\, \n0123.e-', max_size=20),
+      lambda inner: (
+        strategies.lists(inner)
+        | strategies.dictionaries(strategies.text(max_size=3), inner)
+      ),
+      max_leaves=12,
+    )
+  )
+  def test_json_keeps_every_value(self, value):
+    path = self.directory / 'a.json'
+    run_directory.write_json(path, {'value': value})
+    self.assertEqual(run_directory.read_json(path), {'value': value})
+
+  def test_json_keeps_texts_and_shortens_rows_of_numbers(self):
+    path = self.directory / 'a.json'
+    value = {'text': '[1,  2]', 'rows': [[1, -2.5], [3e-9, 4]]}
+    run_directory.write_json(path, value)
+    self.assertEqual(run_directory.read_json(path), value)
+    self.assertIn('[ 1, -2.5 ],\n', path.read_text())
+
+  def test_names_of_classes_are_kept(self):
+    names = ['naïve café', '犬', 'a\u2028b\x0bc', '$x$']
+    run_directory.write_classes(self.directory, names)
+    self.assertEqual(run_directory.read_classes(self.directory), names)
 
 
 if __name__ == '__main__':

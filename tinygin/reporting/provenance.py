@@ -1,4 +1,4 @@
-"""Where a run comes from: code, data, versions, devices, command line."""
+"""Records what a run came from: code, data, versions, hardware."""
 
 import hashlib
 import importlib.metadata
@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tinygin.config import environment
 from tinygin.config import paths
 
 _PACKAGES = (
@@ -21,6 +22,11 @@ _PACKAGES = (
   'numpy',
   'tensorflow',
   'tensorflow-datasets',
+)
+# Those for which TensorFlow and oneDNN have kernels of their own.
+_INSTRUCTIONS = (
+  *('avx', 'avx2', 'fma', 'avx_vnni', 'avx512f', 'avx512_vnni', 'avx512_bf16'),
+  *('avx512_fp16', 'amx_bf16', 'amx_int8', 'asimd', 'bf16', 'sve'),
 )
 _OURS = ('__main__', 'beam_pipelines', 'tinygin')
 
@@ -32,12 +38,13 @@ def describe(root: pathlib.Path) -> dict[str, Any]:
     root: the project's folder, in a git checkout or not.
 
   Returns:
-    A JSON-serialisable dictionary: command line, git commit and difference,
-    modules that git does not know, versions, devices and the number of threads,
-    which decides the last bits.
+    A JSON-serialisable dictionary: command line and working directory, git
+    commit and difference, modules that git does not track, versions, devices,
+    and all that decides the last bits of a result.
   """
   return {
     'command_line': sys.argv,
+    'working_directory': paths.working_directory(),
     'git': _commit(root),
     'modules': _modules(root),
     'python': platform.python_version(),
@@ -47,9 +54,7 @@ def describe(root: pathlib.Path) -> dict[str, Any]:
     'host': platform.node(),
     'platform': platform.platform(),
     'devices': [device.name for device in tf.config.list_logical_devices()],
-    # TensorFlow reports 0 where it chooses, which is one a core.
-    'intra_op_threads': tf.config.threading.get_intra_op_parallelism_threads()
-    or len(os.sched_getaffinity(0)),
+    'computation': _computation(),
   }
 
 
@@ -60,16 +65,64 @@ def data_set(directory: str) -> dict[str, str | None]:
     directory: of a TFDS data set.
 
   Returns:
-    The directory, and the fingerprint of what it was built from; None for a
-    data set of another make, which has none.
+    The directory, and the fingerprint of its parameters and source; None for a
+    data set that tinygin did not build.
   """
   metadata = pathlib.Path(directory, 'metadata.json')
-  known = json.loads(metadata.read_text()) if metadata.exists() else {}
+  known = (
+    json.loads(metadata.read_text(encoding='utf-8'))
+    if metadata.exists()
+    else {}
+  )
   return {'directory': directory, 'fingerprint': known.get('fingerprint')}
 
 
+def _computation() -> dict[str, Any]:
+  """Returns what decides the last bits of a result on this machine."""
+  processor = _processor()
+  present = processor.get('flags', '').split()
+  gpus = tf.config.list_physical_devices('GPU')
+  build = tf.sysconfig.get_build_info()
+  threading = tf.config.threading
+  return {
+    'processor': processor.get('model name', platform.processor()),
+    'instructions': [each for each in _INSTRUCTIONS if each in present],
+    'gpus': [
+      tf.config.experimental.get_device_details(gpu).get('device_name')
+      for gpu in gpus
+    ],
+    'gpu_driver': _first_line('/proc/driver/nvidia/version'),
+    'cuda': build.get('cuda_version') if gpus else None,
+    'cudnn': build.get('cudnn_version') if gpus else None,
+    # TensorFlow reports 0 for its default, a thread for each core.
+    'intra_op_threads': threading.get_intra_op_parallelism_threads()
+    or len(os.sched_getaffinity(0)),
+    'inter_op_threads': threading.get_inter_op_parallelism_threads(),
+    'environment': environment.numerical(),
+  }
+
+
+def _processor() -> dict[str, str]:
+  """Returns what Linux says of the first processor; nothing elsewhere."""
+  try:
+    text = pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8')
+  except OSError:
+    return {}
+  pairs = (
+    line.partition(':') for line in text.partition('\n\n')[0].split('\n')
+  )
+  return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _first_line(path: str) -> str | None:
+  try:
+    return pathlib.Path(path).read_text(encoding='utf-8').partition('\n')[0]
+  except OSError:
+    return None
+
+
 def _commit(root: pathlib.Path) -> dict[str, str] | None:
-  """Returns the commit and what differs from it; None outside a checkout."""
+  """Returns the commit and the difference from it; None outside a checkout."""
   commit = _git(root, 'rev-parse', 'HEAD')
   return commit and {
     'commit': commit.strip(),
@@ -79,21 +132,21 @@ def _commit(root: pathlib.Path) -> dict[str, str] | None:
 
 
 def _modules(root: pathlib.Path) -> dict[str, dict[str, str]]:
-  """Returns the imported code that no commit and no version stands for.
+  """Returns the imported modules that are neither installed nor tracked by git.
 
   Args:
     root: the project's folder.
 
   Returns:
-    From the name of each module that is neither installed nor tracked to its
-    file, the SHA-256 of that and, unless it is the project's own, its text.
+    For each module its file, the SHA-256 of the file and, unless the module
+    belongs to tinygin, its text.
   """
   root = root.resolve()
   tracked = (_git(root, 'ls-files', '-z') or '').split('\0')
   known = {root / name for name in tracked}
   found = {}
   for name, module in sorted(sys.modules.items()):
-    # AutoGraph makes modules out of functions, under names drawn at random.
+    # AutoGraph generates modules under random names.
     if paths.is_library(name) or name.startswith('__autograph_generated'):
       continue
     path = pathlib.Path(module.__file__).resolve()  # Runfiles are links.
@@ -107,13 +160,13 @@ def _modules(root: pathlib.Path) -> dict[str, dict[str, str]]:
 
 
 def _git(root: pathlib.Path, *arguments: str) -> str | None:
-  """Returns what git prints; None where there is none, or no checkout."""
+  """Returns git's output; None without git or outside a checkout."""
   try:
     return subprocess.run(
       ['git', '-C', str(root), *arguments],
       capture_output=True,
       encoding='utf-8',
-      errors='replace',  # Not every file of text in a difference is UTF-8.
+      errors='replace',  # The difference may contain other encodings.
       check=True,
     ).stdout
   except (OSError, subprocess.CalledProcessError):

@@ -1,5 +1,6 @@
-"""A run's directory: who may write there, and what describes the run."""
+"""A run's directory: its lock, and the files that describe the run."""
 
+import ast
 import contextlib
 import datetime
 import fcntl
@@ -14,6 +15,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from absl import logging
+
 from tinygin.config import constraints
 from tinygin.config import differences
 from tinygin.config import errors
@@ -26,11 +29,14 @@ CLASSES = 'classes.txt'
 CHECKPOINTS = 'checkpoints'
 EVALUATIONS = 'evaluations'
 _LOCK = 'lock'
+_DATA_DIR = 'dataset.data_dir'
+# Parameters that only say where files are.
+_PLACES = ('train.run_dir', _DATA_DIR)
 # The path of a directory; the start's time replaces `{time}` in it.
 TIMED_PATH = constraints.Condition(
   re.compile(r'([^{}]|\{time\})*').fullmatch, 'with no braces but {time}'
 )
-# What a run or a sweep has done stands in these.
+# Folders with the results of a run or a sweep.
 _WORK = (CHECKPOINTS, 'trials')
 
 
@@ -41,24 +47,25 @@ def locked(
   kind: str = 'run',
   setting: str = 'train.run_dir',
 ) -> Iterator[pathlib.Path]:
-  """Makes the directory and holds its lock.
+  """Creates the directory and holds its lock.
 
-  A directory that was made here is removed again when the input is wrong, or
-  when the program is stopped before there is anything to go on with. A process
-  that is started with `close_fds=False` keeps the lock for as long as it lives.
+  A new directory is removed again if the input turns out to be wrong, or if the
+  program is stopped before it has results. A subprocess started with
+  `close_fds=False` shares the lock and holds it until it ends.
 
   Args:
-    pattern: the run's directory, absolute. `{time}` in it stands for the start,
-      and for a number where there is such a directory already.
-    start: when this run starts.
-    kind: what the directory is that of, for messages.
-    setting: what names the directory, for messages.
+    pattern: the absolute path of the directory. `{time}` in it is replaced by
+      the start time, with a number added if that directory exists.
+    start: the time at which this run starts.
+    kind: `run` or `sweep`, for messages.
+    setting: the parameter that sets the directory, for messages.
 
   Yields:
     The directory.
 
   Raises:
-    InputError: it cannot be written, or another process trains there.
+    InputError: the directory cannot be written, or another process holds its
+      lock.
   """
   try:
     path, is_new = _made(pattern, start)
@@ -68,17 +75,16 @@ def locked(
     os.set_inheritable(lock.fileno(), True)
   except OSError as error:
     raise errors.InputError(
-      f'The {kind} directory {pattern} must be a folder that can be written. '
-      f'Received: {error.strerror} ({error.filename}). Choose another with '
-      f'{setting}.'
+      f'Cannot write to the {kind} directory {pattern}: {error.strerror} '
+      f'({error.filename}). Choose another with {setting}.'
     ) from error
   try:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError as error:
     lock.close()
     raise errors.InputError(
-      f'The {kind} directory {path} is in use by another process. Wait until '
-      f'it ends, or choose another with {setting}.'
+      f'Another process is using the {kind} directory {path}. Wait until it '
+      f'ends, or choose another directory with {setting}.'
     ) from error
   try:
     yield path
@@ -91,7 +97,7 @@ def locked(
 
 
 def _made(pattern: str, start: datetime.datetime) -> tuple[pathlib.Path, bool]:
-  """Makes the directory; returns it, and whether it was not there before."""
+  """Creates the directory; returns it, and whether it is new."""
   time = start.strftime('%Y%m%d-%H%M%S')
   for number in itertools.count(1):
     name = time if number == 1 else f'{time}-{number}'
@@ -105,15 +111,14 @@ def _made(pattern: str, start: datetime.datetime) -> tuple[pathlib.Path, bool]:
 
 
 def check_is_run(directory: pathlib.Path, kind: str = 'run') -> None:
-  """Refuses a directory that holds something else than a run, or a sweep.
+  """Checks that a directory belongs to a run or a sweep.
 
   Raises:
-    InputError: there is no `config.gin` in it.
+    InputError: it has no `config.gin`.
   """
   if not (directory / CONFIG).exists():
     raise errors.InputError(
-      f'{directory} must be the directory of a {kind}. Received: one without '
-      f'{CONFIG}.'
+      f'{directory} is not the directory of a {kind}: it has no {CONFIG}.'
     )
 
 
@@ -158,19 +163,27 @@ def describe(
 ) -> None:
   """Writes `config.gin` and adds a start to `provenance.json`.
 
-  Where the configuration has changed since an earlier start, `config.gin` says
-  at which step and how: it alone does not repeat such a run.
+  If the configuration has changed since an earlier start, a comment in
+  `config.gin` says how and at which step, because the file alone then no longer
+  repeats the run.
 
   Args:
     directory: the run's directory.
-    configuration: what is trained.
-    step: the step from which the run goes on; 0 at its beginning.
-    start: what describes this start of the run.
+    configuration: the configuration of this start.
+    step: the step at which this start begins; 0 for a new run.
+    start: the provenance of this start.
+
+  Raises:
+    InputError: `provenance.json` is damaged.
+    RunError: the files cannot be written.
   """
   changes = _changes(directory, configuration)
   parameters = json.loads(configuration.json())
+  earlier = starts(directory)
+  if step and earlier:
+    _warn_of_differences(earlier[-1], start)
   every = [
-    *starts(directory),
+    *earlier,
     {
       'step': step,
       'changes': {each.name: list(each.values) for each in changes},
@@ -184,15 +197,33 @@ def describe(
     write(config, (_header(every) + configuration.text()).encode())
 
 
+def _warn_of_differences(
+  before: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+  """Warns where a run continues with what may change the last bits."""
+  old, new = before.get('computation', {}), now.get('computation', {})
+  changed = [
+    f'{name} was {old[name]}, is {new[name]}'
+    for name in old.keys() & new.keys()
+    if old[name] != new[name]
+  ]
+  if changed:
+    logging.warning(
+      'This run continues on other hardware or with other settings, so its '
+      'weights may differ in the last bits from those of an uninterrupted run: '
+      '%s.',
+      '; '.join(sorted(changed)),
+    )
+
+
 def _changes(
   directory: pathlib.Path, configuration: loading.Configuration
 ) -> list[differences.Difference]:
-  """Returns in what a configuration differs from the run's so far."""
+  """Returns how a configuration differs from the one of the run so far."""
   if not (directory / CONFIG).exists():
     return []
   found = differences.differences(read_config(directory), configuration.text())
-  # It says where a run lies, not what it is.
-  return [each for each in found if each.name != 'train.run_dir']
+  return [each for each in found if each.name not in _PLACES]
 
 
 def _header(every: Sequence[Mapping[str, Any]]) -> str:
@@ -200,12 +231,11 @@ def _header(every: Sequence[Mapping[str, Any]]) -> str:
   changed = [each for each in every if each.get('step') and each.get('changes')]
   if not changed:
     return (
-      '# All that train is configured with: --gin_file=THIS_FILE repeats it.\n'
+      '# The complete configuration: --gin_file=THIS_FILE repeats this run.\n'
     )
   text = (
-    f'What train is configured with since step {changed[-1]["step"]}. The '
-    'configuration\nchanged on the way: this file alone does not repeat the '
-    'run.\n'
+    f'The configuration since step {changed[-1]["step"]}. It changed during '
+    'the run, so\nthis file alone does not repeat the run.\n'
   )
   for start in changed:
     rows = [
@@ -222,7 +252,7 @@ def read_config(directory: pathlib.Path) -> str:
   """Returns the text of a run's `config.gin`.
 
   Raises:
-    InputError: there is none, or it cannot be read.
+    InputError: it is missing or cannot be read.
   """
   path = directory / CONFIG
   try:
@@ -230,24 +260,45 @@ def read_config(directory: pathlib.Path) -> str:
   except (OSError, UnicodeError) as error:
     reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
     raise errors.InputError(
-      f'{directory} must be the directory of a run. Received: one in which '
-      f'{CONFIG} cannot be read ({reason}).'
+      f'Cannot read {path}, the configuration of a run: {reason}.'
     ) from error
 
 
 def load(directory: pathlib.Path) -> loading.Configuration:
-  """Loads what a run was trained with.
+  """Loads the configuration that a run was trained with.
 
   Raises:
-    InputError: the directory is not that of a run, or its `config.gin` is
-      wrong.
+    InputError: the directory is not that of a run, or its `config.gin` or
+      `provenance.json` is damaged.
   """
   check_is_run(directory)
-  return loading.load([str(directory / CONFIG)], [], root='train')
+  bindings = data_bindings(directory)
+  return loading.load([str(directory / CONFIG)], bindings, root='train')
+
+
+def data_bindings(directory: pathlib.Path) -> list[str]:
+  """Returns bindings by which a run finds its data set from any folder.
+
+  A relative `dataset.data_dir` is relative to the folder in which the run was
+  first started, which its provenance records.
+
+  Args:
+    directory: the directory of the run.
+
+  Raises:
+    InputError: `config.gin` or `provenance.json` is damaged.
+  """
+  bound = differences.values(read_config(directory)).get(_DATA_DIR)
+  first = next(iter(starts(directory)), {})
+  if bound is None or 'working_directory' not in first:
+    return []
+  folder = os.path.join(first['working_directory'], ast.literal_eval(bound))
+  # Otherwise the run has been moved together with its data set.
+  return [f'{_DATA_DIR} = {folder!r}'] if os.path.isdir(folder) else []
 
 
 def starts(directory: pathlib.Path) -> list[dict[str, Any]]:
-  """Returns what describes each start of a run; nothing for a new one.
+  """Returns the provenance of each start of a run; none for a new run.
 
   Raises:
     InputError: the file is damaged.
@@ -256,12 +307,12 @@ def starts(directory: pathlib.Path) -> list[dict[str, Any]]:
   if not (
     isinstance(found, list) and all(isinstance(each, dict) for each in found)
   ):
-    raise _damaged(directory / PROVENANCE, 'no list of starts')
+    raise _damaged(directory / PROVENANCE, 'it has no list of starts')
   return found
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
-  """Returns what `write_json` has written; nothing where there is no file.
+  """Reads a file written by `write_json`; returns {} if there is none.
 
   Raises:
     InputError: the file is damaged.
@@ -273,62 +324,72 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
   except json.JSONDecodeError as error:
     raise _damaged(path, f'{error.msg} in line {error.lineno}') from error
   except (OSError, UnicodeError) as error:
-    reason = getattr(error, 'strerror', None) or 'no UTF-8 text'
+    reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
     raise _damaged(path, reason) from error
   if not isinstance(value, dict):
-    raise _damaged(path, 'no JSON object')
+    raise _damaged(path, 'it is not a JSON object')
   return value
 
 
 def _damaged(path: pathlib.Path, reason: str) -> errors.InputError:
   return errors.InputError(
-    f'{path} must be as a run has written it. Received: {reason}. Restore it, '
-    'or remove it to go on without.'
+    f'{path} is damaged: {reason}. Restore it, or remove it to continue '
+    'without it.'
   )
 
 
 def write_classes(directory: pathlib.Path, names: Sequence[str]) -> None:
-  """Writes `classes.txt`: the names of the classes in order, one a line."""
+  """Writes `classes.txt`: one class name a line, in the order of the labels."""
   text = ''.join(f'{name}\n' for name in names)
   write(directory / CLASSES, text.encode())
 
 
 def read_classes(directory: pathlib.Path) -> list[str]:
-  """Reads what `write_classes` wrote.
+  """Reads the class names that `write_classes` wrote.
 
   Raises:
-    InputError: it is missing.
+    InputError: the file is missing or is not UTF-8 text.
   """
+  path = directory / CLASSES
   try:
-    return (directory / CLASSES).read_text().splitlines()
-  except OSError as error:
+    return path.read_bytes().decode().split('\n')[:-1]
+  except (OSError, UnicodeError) as error:
+    reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
     raise errors.InputError(
-      f'{directory} must be the directory of a run that has started. '
-      f'Received: one without {CLASSES}.'
+      f'Cannot read {path}, which a run writes when it starts: {reason}.'
     ) from error
 
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
-  """Writes a JSON file whole: under another name first, then renamed."""
+  """Writes a JSON file atomically; see `write`."""
   text = json.dumps(value, indent=2) + '\n'
-  # A row of numbers, of which matrices have many, stands on one line.
-  text = re.sub(r'\[[\d.,\s]+\]', lambda row: ' '.join(row[0].split()), text)
+  # A row of numbers, such as a row of a matrix, goes on one line. Strings are
+  # matched first, so that brackets in them stay as they are.
+  text = re.sub(
+    r'"(?:[^"\\]|\\.)*"|\[[-+\deE.,\s]+\]',
+    lambda match: (
+      match[0] if match[0].startswith('"') else ' '.join(match[0].split())
+    ),
+    text,
+  )
   write(path, text.encode())
 
 
 def write(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file whole: under another name first, then renamed.
+  """Writes a file atomically: to a temporary file, which is then renamed.
 
   Raises:
-    RunError: there is no room, or the folder cannot be written.
+    RunError: the disk is full, or the folder cannot be written.
   """
   temporary = path.with_name(f'.{path.name}.writing')
   try:
+    path.parent.mkdir(exist_ok=True)
     temporary.write_bytes(content)
     temporary.rename(path)
   except OSError as error:
-    temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+      temporary.unlink()
     raise errors.RunError(
-      f'{path} could not be written: {error.strerror}. The checkpoints are '
-      'whole; start again once that is mended.'
+      f'Cannot write {path}: {error.strerror}. Checkpoints are intact; fix '
+      'that, then start again.'
     ) from error
