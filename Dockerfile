@@ -1,9 +1,8 @@
-# Images: docs/containers.md, and for the workers of a pipeline
-# docs/build_data.md. The versions of Python and Beam are those of
-# requirements.txt.
+# See docs/containers.md and, for the workers of a pipeline, docs/build_data.md.
+# The versions of Python and Beam are those of requirements.txt.
 
 FROM python:3.11-slim AS environment
-# cpu or gpu: the latter adds CUDA's libraries, some 4 GB.
+# cpu or gpu; gpu adds the CUDA libraries, about 4 GB.
 ARG DEVICE=cpu
 WORKDIR /tinygin
 COPY requirements.txt .
@@ -17,15 +16,15 @@ ENV PYTHONPATH=/tinygin TF_CPP_MIN_LOG_LEVEL=2 TF_ENABLE_ONEDNN_OPTS=1
 
 FROM environment AS beam-worker
 COPY --from=apache/beam_python3.11_sdk:2.77.0 /opt/apache/beam /opt/apache/beam
-# Buckets (gs://) and Dataflow need more than the lock has, and nothing else.
+# Only buckets (gs://) and Dataflow need packages that are not in the lock.
 RUN pip freeze > locked.txt \
  && pip install --no-cache-dir --constraint locked.txt 'apache-beam[gcp]==2.77.0'
 ENTRYPOINT ["/opt/apache/beam/boot"]
 
-# Last, so that it is what a build without --target makes.
+# The last stage is what a build without --target makes.
 FROM environment AS tinygin
 COPY gin gin
-# The folder of a user without a home.
+# For users without a home directory.
 ENV HOME=/tmp
 ENTRYPOINT ["python", "-m"]
 CMD ["tinygin.train", "--gin_file=gin/quickstart.gin"]

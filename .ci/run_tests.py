@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs all tests and prints, as its last line, how many cases passed.
+"""Runs all tests and prints how many cases passed in the last line.
 
-The targets and their outcome are those of Bazel's summary; the cases are those
-of each target's test.xml. A target that fails without a failed case, as when
-it does not build or runs out of time, counts as one failed case.
+Targets and their outcomes come from Bazel's summary, and cases from the
+test.xml of each target. A target that fails without a failed case, for example
+because it does not build or times out, counts as one failed case.
 
 Exit status: 0 when tests ran and none failed; otherwise Bazel's own, or 1.
 """
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def run_bazel() -> tuple[dict[str, str], int]:
-  """Hands Bazel's output through.
+  """Runs Bazel and prints its output.
 
   Returns:
     The outcome of each target and Bazel's exit status.

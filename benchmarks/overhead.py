@@ -1,19 +1,19 @@
-"""Times what a run costs beside its training steps.
+"""Times what a run costs besides its training steps.
 
   python -m benchmarks.overhead
 
-Side by side in one run, in turn, so that a busy moment of the machine meets
-all of them; medians:
+Takes turns in one run, so that a busy moment of the machine affects all of
+these, and prints medians:
 
-  steps        a run's time (input, logging, calls from the host; evaluations
-               and checkpoints left out) to that of a bare loop of the same step
-               on random tensors
+  steps        time of a run's steps (with input, logging and calls from the
+               host, without evaluations and checkpoints), relative to a bare
+               loop of the same step on random tensors
   checkpoint   seconds for saving the network, its optimizer and the state
-  first step   the time from command to the end of the first step, to that of
-               importing TensorFlow and of tracing and taking that step
+  first step   time from the command to the end of the first step, relative to
+               importing TensorFlow and tracing and running that step
 
-The network, optimizer and augmentation are the quickstart's, whose small data
-set is built first where it is missing.
+Data, optimizer and augmentation are those of the quickstart, the network is the
+default residual network. Builds the data set if it is missing.
 """
 
 import tinygin.config.environment  # noqa: F401  Before TensorFlow.
@@ -48,7 +48,7 @@ from tinygin.training import trainer
 _ROUNDS = flags.DEFINE_integer('rounds', 7, 'Rounds that are timed.')
 _LOOPS = flags.DEFINE_integer('loops', 3, 'Calls of 10 steps in a round.')
 
-_GIN_FILE = 'gin/quickstart.gin'
+_GIN_FILES = ['gin/quickstart.gin', 'gin/models/residual.gin']
 _LOOP_STEPS = 10
 _BATCHES = 16
 _LIMITS = (1.03, 0.3, 1.3)
@@ -90,7 +90,7 @@ def main(argv: list[str]) -> None:
   """Runs the rounds and prints the table."""
   del argv
   configuration = loading.load(
-    [_GIN_FILE],
+    _GIN_FILES,
     [
       "EPOCHS = 1000; train.evaluate_every = '1000 epochs'",
       f"train.log_every = '{_LOOP_STEPS} steps'",
@@ -116,8 +116,8 @@ def main(argv: list[str]) -> None:
     for (name, each), limit in zip(ratios.items(), _LIMITS, strict=True)
   ]
   print(
-    f'{_GIN_FILE}, batch {experiment.batch_size}, {_ROUNDS.value} rounds of '
-    f'{_LOOPS.value * _LOOP_STEPS} steps'
+    f'{" ".join(_GIN_FILES)}, batch {experiment.batch_size}, '
+    f'{_ROUNDS.value} rounds of {_LOOPS.value * _LOOP_STEPS} steps'
   )
   header = ('', 'median', 'least', 'most', 'limit')
   print(tabulate.tabulate(rows, header, floatfmt='.3f'))
@@ -197,7 +197,7 @@ def _first_step() -> float:
   """Returns what the first step takes, in terms of what it must take."""
   command = [sys.executable, '-c', _FIRST_STEP, str(time.time())]
   output = subprocess.run(
-    [*command, f'--gin_file={_GIN_FILE}', '--dry'],
+    [*command, *(f'--gin_file={file}' for file in _GIN_FILES), '--dry'],
     env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
     stdout=subprocess.PIPE,
     stderr=subprocess.DEVNULL,

@@ -3,18 +3,19 @@
   python -m benchmarks.training_step --network=residual --batch_size=32
       --precision=float32
 
-Side by side in one process, round by round in turn, so that a busy moment of
-the machine meets all of them:
+The contenders take turns in one process, so that a busy moment of the machine
+affects all of them:
 
-  tinygin      this project's layers in a compiled step
-  keras fit    the same network of stock Keras layers in `Model.fit`
-  pytorch      an equal network of PyTorch, channels last (skipped where PyTorch
-               is not installed)
+  tinygin           this project's layers in a compiled step
+  keras fit         the same network of stock Keras layers in `Model.fit`
+  pytorch           an equal network of PyTorch, channels last
+  pytorch compiled  the same network after `torch.compile`
 
-Each step is forward, backward and Adam, on images and labels in memory. Run it
-on an idle machine: threads of PyTorch spin while they wait for one another, so
-that what else runs slows it many times more than the others.
-Prints the median images a second of each, and the ratios of those medians.
+PyTorch is left out if it is not installed. Each step is forward, backward and
+Adam, on images and labels in memory. Run this on an idle machine: PyTorch's
+threads spin while they wait for one another, so other programs slow PyTorch
+down many times more than the other contenders.
+Prints the median of each in images/s, and the ratios of those medians.
 """
 
 import tinygin.config.environment  # noqa: F401  Before TensorFlow.
@@ -60,7 +61,8 @@ def main(argv: list[str]) -> None:
   if importlib.util.find_spec('torch') is None:
     print('pytorch: skipped, not installed.')
   else:
-    contenders['pytorch'] = _pytorch(images, labels)
+    contenders['pytorch'] = _pytorch(images, labels, compiled=False)
+    contenders['pytorch compiled'] = _pytorch(images, labels, compiled=True)
   for run in contenders.values():
     run(3)  # Traces, allocates, warms the caches.
   speeds = {name: [] for name in contenders}
@@ -84,7 +86,7 @@ def _report(speeds: dict[str, list[float]]) -> None:
   ]
   print(
     f'{_NETWORK.value}, batch {_BATCH_SIZE.value}, {_PRECISION.value}, '
-    f'{_ROUNDS.value} rounds of {_STEPS.value} steps, images a second'
+    f'{_ROUNDS.value} rounds of {_STEPS.value} steps, images/s'
   )
   header = ('', 'median', 'least', 'most', 'tinygin is faster by')
   print(
@@ -239,10 +241,12 @@ def _keras_fit(images, labels) -> Callable[[int], float]:
   return run
 
 
-def _pytorch(images, labels) -> Callable[[int], float]:
+def _pytorch(images, labels, compiled: bool) -> Callable[[int], float]:
   import torch
 
   model = _torch_network().to(memory_format=torch.channels_last)
+  if compiled:
+    model = torch.compile(model)
   optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=True)
   x = torch.from_numpy(images).permute(0, 3, 1, 2)
   x = x.contiguous(memory_format=torch.channels_last)

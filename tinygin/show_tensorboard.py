@@ -15,15 +15,15 @@ _LOGDIR = flags.DEFINE_string(
   'logdir', None, "A run's directory, or a folder of runs.", required=True
 )
 _HOST = flags.DEFINE_string(
-  'host', 'localhost', 'The address to serve on; 0.0.0.0: every one.'
+  'host', 'localhost', 'The address to serve on; 0.0.0.0 for all addresses.'
 )
 _PORT = flags.DEFINE_integer('port', 6006, 'The port to serve on.')
 
 
 def main(argv: list[str]) -> None:
-  """Becomes TensorBoard, which serves until it is interrupted."""
+  """Replaces this process by TensorBoard."""
   del argv
-  # A process of its own: in this one its flags would clash with ours.
+  # In this process, TensorBoard's flags would clash with those above.
   command = [
     *(sys.executable, '-m', 'tensorboard.main'),
     f'--logdir={paths.find(_LOGDIR.value)}',

@@ -17,7 +17,7 @@ class TheoryTest(absltest.TestCase):
     os.environ['MPLBACKEND'] = 'agg'
     notebook = nbformat.read(_DOCS / 'theory.ipynb', as_version=4)
     NotebookClient(
-      notebook, timeout=300, resources={'metadata': {'path': str(_DOCS)}}
+      notebook, timeout=None, resources={'metadata': {'path': str(_DOCS)}}
     ).execute()
     printed = [
       output.text

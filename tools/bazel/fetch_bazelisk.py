@@ -1,7 +1,7 @@
 """Fetches Bazelisk, which fetches the Bazel named in .bazelversion.
 
-Prints the path of the executable. Exits with status 1, and says nothing on
-stdout, where Bazelisk would be of no use: Bazel's releases are out of reach.
+Prints the path of the executable. Exits with status 1 and prints no path if
+Bazel's releases cannot be reached, because Bazelisk would then be useless.
 """
 
 import hashlib
@@ -59,15 +59,15 @@ def main() -> None:
 def install(
   content: bytes, sha256: str | None, executable: pathlib.Path
 ) -> None:
-  """Writes the executable, or nothing.
+  """Writes the executable if its checksum is right.
 
   Args:
     content: The bytes of the executable.
-    sha256: Their expected SHA-256; None for a platform without one.
-    executable: Where to write to.
+    sha256: Their expected SHA-256; None if it is unknown.
+    executable: The file to write.
 
   Raises:
-    ValueError: If the content is another one.
+    ValueError: The content has another checksum.
   """
   received = hashlib.sha256(content).hexdigest()
   if received != sha256:
@@ -82,12 +82,12 @@ def install(
 
 
 def _check_releases() -> None:
-  """Raises OSError when the releases of Bazel are out of reach."""
+  """Raises OSError if Bazel's releases cannot be reached."""
   request = urllib.request.Request(RELEASES, method='HEAD')
   try:
     urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()
   except urllib.error.HTTPError:
-    pass  # It answers: the bare address itself is nothing to fetch.
+    pass  # The server answers; there is no file at the address itself.
   except OSError as error:
     raise OSError(f'{RELEASES} cannot be reached ({error}).') from error
 

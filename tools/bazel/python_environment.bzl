@@ -1,4 +1,4 @@
-"""The Python interpreter of all rules: a virtual environment from the lock."""
+"""The Python of all rules: a virtual environment with the locked packages."""
 
 _BUILD = """\
 load("@bazel_tools//tools/python:toolchain.bzl", "py_runtime_pair")
@@ -21,9 +21,9 @@ toolchain(
 )
 """
 
-# Names the environment after the lock and the interpreter, so that results of
-# tests are not taken from the cache of another environment. The executable is
-# the one behind pyenv's shims and behind an activated environment.
+# The environment is named after the lock and the interpreter, so that Bazel does
+# not reuse cached test results of another environment. The executable is the real
+# one behind pyenv's shims and active environments.
 _DESCRIBE = """\
 import hashlib, os, sys
 executable = os.path.realpath(getattr(sys, '_base_executable', sys.executable))
@@ -34,7 +34,7 @@ print(executable, hashlib.sha256(identity).hexdigest()[:16])
 _HOUR = 3600
 
 def _run(context, step, arguments):
-    """Runs one step and returns its output; stops the build when it fails."""
+    """Runs one step and returns its output; fails the build if it fails."""
     context.report_progress(step)
     result = context.execute(arguments, timeout = _HOUR)
     if result.return_code:
@@ -61,8 +61,8 @@ def _python_environment_impl(context):
     executable, _, digest = description.rpartition(" ")
     environment = context.path(digest)
 
-    # Progress is shown on terminals only. Bazel repeats this line when it finds
-    # the environment as it was.
+    # Bazel shows progress on terminals only. It repeats this line when it reuses
+    # the environment.
     # buildifier: disable=print
     print("The Python environment of %s takes a few minutes, once." %
           lock.basename)
@@ -81,10 +81,10 @@ def _python_environment_impl(context):
     context.file("BUILD", _BUILD.format(interpreter = interpreter))
 
 python_environment = repository_rule(
-    doc = """Creates a virtual environment and offers it as a toolchain.
+    doc = """Creates a virtual environment and registers it as a toolchain.
 
-It is built again only when the lock or the interpreter changes. pip reads the
-user's own configuration: its environment variables and files.""",
+It is created again only when the lock or the interpreter changes. pip uses the
+user's own configuration files and environment variables.""",
     implementation = _python_environment_impl,
     attrs = {
         "requirements": attr.label(

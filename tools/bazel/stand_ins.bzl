@@ -1,4 +1,4 @@
-"""Local copies of the repositories Bazel would fetch from GitHub."""
+"""Local copies of repositories that Bazel would fetch from GitHub."""
 
 _REPOSITORIES = [
     "remote_coverage_tools",
@@ -10,9 +10,9 @@ _REPOSITORIES = [
 def stand_ins():
     """Replaces Bazel's own dependencies under Debian's `bazel-bootstrap`.
 
-    Debian builds Bazel for machines that reach Debian's archive and nothing
-    else. Bazel's tools load rules from GitHub nevertheless, and never use
-    them for Python. Debian's build is the one that carries no version.
+    Debian's `bazel-bootstrap` should work on machines that reach only Debian's
+    archive, but its tools load rules from GitHub that Python targets never use.
+    Only Debian's build has no version number.
     """
     if native.bazel_version:
         return
