@@ -1,25 +1,24 @@
-"""Times how fast batches arrive, against `tfds.load(...).shuffle().batch()`.
+"""Times the input of training against `tfds.load(...).shuffle().batch()`.
 
   python -m benchmarks.input --directory=data/tiny_imagenet/stanford/1.0.0
 
-Side by side in one process, round by round in turn, so that a busy moment of
-the machine meets all of them:
+The contenders take turns in one process, so that a busy moment of the machine
+affects all of them:
 
   tfds             `as_dataset().shuffle(10,000).batch()`, from a new data set
   tfds again       the same data set iterated again; TFDS keeps small ones
   memory, first    reading the split into memory, and an epoch in shuffled order
-  memory           an epoch after that
+  memory           the next epoch
   stored, first    finding the records of the split, and an epoch from the files
-  stored           an epoch after that
-  standardised     an epoch from memory, each image standardised, as in training
+  stored           the next epoch
+  standardised     an epoch from memory with standardized images
   NAME.gin         the same, augmented by the recipe gin/augment/NAME.gin
 
 All but the last two kinds deliver uint8 images. Nothing is computed on them.
-Memory is filled before each, as `_warm_memory` explains, and not timed; that
-takes 3 GiB.
-Prints the median images a second and a second of CPU time of each (the latter
-says more where others use the machine too), and the ratios of those medians to
-those of TFDS in the same kind of epoch.
+Memory is filled before each contender and not timed, as `_warm_memory`
+explains. That takes 3 GiB. Prints the median images per second and per second
+of CPU time (compare the latter if other programs use the machine), and their
+ratios to those of TFDS in the same kind of epoch.
 """
 
 import tinygin.config.environment  # noqa: F401  Before TensorFlow.
@@ -80,7 +79,7 @@ def main(argv: list[str]) -> None:
         start = time.perf_counter(), time.process_time()
         count = run()
         end = time.perf_counter(), time.process_time()
-        if each:  # The first round traces, and fills the caches.
+        if each:  # The first round traces and fills the caches.
           speeds[name].append(
             [count / (b - a) for a, b in zip(start, end, strict=True)]
           )
@@ -88,11 +87,11 @@ def main(argv: list[str]) -> None:
 
 
 def _warm_memory() -> None:
-  """Frees what is unused, and fills more memory than a run needs.
+  """Frees unused memory, and fills more memory than a run needs.
 
-  A virtual machine asks its host for each page that it uses for the first time,
-  and may return pages that were free for seconds; to get those of 100,000
-  images can take as long as decoding them.
+  A virtual machine requests each page from its host on first use, and may
+  return pages that were free for some seconds. Getting the pages of 100,000
+  images can take as long as decoding the images.
   """
   gc.collect()
   np.ones(_FILLED_BYTES, np.uint8)
@@ -139,7 +138,7 @@ def _augmenting(
   split = source.read(directory, _SPLIT.value, 2**20)
   recipes = {'standardised': []}
   for path in sorted(pathlib.Path(paths.find('gin/augment')).glob('*.gin')):
-    # The quickstart brings the flips itself.
+    # The quickstart includes the flips.
     files = {_QUICKSTART, *([] if path.stem == 'flip' else [str(path)])}
     recipes[path.name] = _load(sorted(files, reverse=True)).augmentation
   standardize = preprocessing.per_image_standardization
@@ -147,7 +146,7 @@ def _augmenting(
 
   def contender(augmentation) -> Callable[[], int]:
     dataset = _batches(split, strategy, augmentation, standardize)
-    # An iterator that is kept would go on augmenting ahead, in others' time.
+    # An iterator that is kept would augment ahead while others are timed.
     return lambda: _drain(iter(dataset), steps)
 
   return {name: contender(each) for name, each in recipes.items()}
@@ -170,7 +169,7 @@ def _batches(split, strategy, augmentation, preprocess):
 
 
 def _drain(iterator: Iterator, steps: int) -> int:
-  """Takes batches as the training loop does; returns how many images."""
+  """Takes batches like the training loop and returns the number of images."""
   _take(iterator, tf.constant(steps))
   return steps * _BATCH_SIZE.value
 

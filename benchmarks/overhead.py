@@ -53,7 +53,7 @@ _LOOP_STEPS = 10
 _BATCHES = 16
 _LIMITS = (1.03, 0.3, 1.3)
 
-# What a process that trains runs here: until its first step, with a clock.
+# Trains until the first step and prints its time and the time it needs.
 _FIRST_STEP = """
 import json, os, sys, time
 command = float(sys.argv.pop(1))
@@ -126,15 +126,15 @@ def main(argv: list[str]) -> None:
 def _bare_loop(
   experiment: experiments.Experiment, learner: learners.Learner
 ) -> Callable[[], float]:
-  """Returns what takes the steps of a round, and the seconds that takes."""
+  """Returns a function that runs a round of steps and returns its seconds."""
   model = learner.model
   shape = (experiment.batch_size, *model.input_shape[1:])
   classes = model.output_shape[-1]
   labels = tf.random.stateless_uniform(
     (_BATCHES, shape[0]), (0, 1), maxval=classes, dtype=tf.int32
   )
-  # Several, for a network that knows its batch by heart computes with numbers
-  # so small that processors are slow at them.
+  # With a single batch the network would fit it perfectly, and processors are
+  # slow with the denormal numbers of such gradients.
   batches = (
     tf.random.stateless_normal((_BATCHES, *shape), (0, 0)),
     tf.one_hot(labels, classes),
@@ -154,7 +154,7 @@ def _bare_loop(
 def _steps(
   experiment: experiments.Experiment, bare: Callable[[], float]
 ) -> list[float]:
-  """Returns what a round of a run takes, in terms of the bare loop's."""
+  """Returns the time of a run's rounds relative to the bare loop."""
   ratios: list[float] = []
   loops, started = 0, 0.0
   count = progress.Progress.train
@@ -181,7 +181,7 @@ def _steps(
 
 
 def _checkpoint(learner: learners.Learner) -> list[float]:
-  """Returns the seconds that saves take."""
+  """Returns the seconds of each save."""
   seconds = []
   with tempfile.TemporaryDirectory() as directory:
     saved = checkpoints.Checkpoints(directory, learner.variables())
@@ -190,11 +190,11 @@ def _checkpoint(learner: learners.Learner) -> list[float]:
       state = dataclasses.asdict(trainer.State(step=step))
       saved.save(step, state, keep=2, best_step=0)
       seconds.append(time.perf_counter() - start)
-  return seconds[1:]  # The first builds the operations.
+  return seconds[1:]  # The first fills the caches.
 
 
 def _first_step() -> float:
-  """Returns what the first step takes, in terms of what it must take."""
+  """Returns the time to the first step relative to the time it needs."""
   command = [sys.executable, '-c', _FIRST_STEP, str(time.time())]
   output = subprocess.run(
     [*command, *(f'--gin_file={file}' for file in _GIN_FILES), '--dry'],

@@ -1,6 +1,7 @@
-"""This project's networks in PyTorch, layer for layer, to be timed beside it.
+"""This project's networks in PyTorch, layer for layer, for benchmarks.
 
-Only where a stride of 2 starts to count differs, which costs nothing.
+They differ only in the offset of convolutions with a stride of 2, which does
+not change the time.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, but for what only notebooks know."""
+"""Runs the notebook from top to bottom, without its magics."""
 
 import os
 import pathlib
@@ -25,7 +25,7 @@ class ColabTest(absltest.TestCase):
     root = pathlib.Path(paths.project_root())
     place = pathlib.Path(self.create_tempdir().full_path)
     shutil.copytree(root / 'gin', place / 'gin')
-    # The kernel's own files must not land in the home folder.
+    # Keeps the kernel's files out of the home directory.
     for name in 'IPYTHONDIR', 'JUPYTER_DATA_DIR', 'JUPYTER_RUNTIME_DIR':
       os.environ[name] = self.create_tempdir(name).full_path
     os.environ['BUILD_WORKING_DIRECTORY'] = ''

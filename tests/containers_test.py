@@ -1,4 +1,4 @@
-"""The images hold what their programs need; no container engine is used."""
+"""Tests that images contain what their programs need, without an engine."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ _FLAGS = ['--dry', '--levels=1,1']
 
 
 def _environment():
-  """Returns what `.env` sets."""
+  """Returns the variables of `.env`."""
   lines = (_PROJECT / '.env').read_text().splitlines()
   return dict(
     line.split('=', 1) for line in lines if line and not line.startswith('#')
@@ -25,12 +25,12 @@ def _environment():
 
 def _compose(environment):
   text = (_PROJECT / 'docker-compose.yml').read_text()
-  # Fails on a variable that `.env` does not set.
+  # Fails if a variable is not set in `.env`.
   return yaml.safe_load(string.Template(text).substitute(environment))
 
 
 def _copied():
-  """Returns the pairs of paths that the stages of `tinygin` copy."""
+  """Returns the source and target of each COPY in the stages of `tinygin`."""
   stages = re.split(
     r'^FROM ', (_PROJECT / 'Dockerfile').read_text(), flags=re.M
   )

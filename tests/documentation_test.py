@@ -1,7 +1,7 @@
-"""The commands of the documentation, run as they stand there.
+"""Runs the commands of the documentation.
 
-A block of commands is marked ```shell. What cannot be run here says why, in the
-same line: ```shell not run: REASON.
+Commands are in blocks marked ```shell. A block that cannot be run here says
+why: ```shell not run: REASON.
 """
 
 import os
@@ -21,14 +21,14 @@ _PAGES = [
   *(_ROOT / f'{name}.md' for name in ('README', 'CONTRIBUTING', 'CHANGELOG')),
   *sorted(_ROOT.glob('docs/*.md')),
 ]
-# Runs the program of a target as `bazelw run` would, without Bazel.
+# Runs the program of a target like `bazelw run`, without Bazel.
 _BAZELW = f"""#!/bin/sh
 [ "$1" = run ] && [ "$3" = -- ] || exit 9
 module=$(echo "$2" | sed 's|^//||; s|[/:]|.|g')
 shift 3
 exec {sys.executable} -m "$module" "$@"
 """
-# Stands in for the project's own, so that a training takes seconds.
+# Replaces the project's quickstart, so that training takes seconds.
 _QUICKSTART = f"""
 include '{_ROOT}/gin/quickstart.gin'
 LEVELS = (1,)
@@ -65,7 +65,7 @@ def _blocks():
 
 
 def _headings(page):
-  """Returns what a link to a heading of the page says after its `#`."""
+  """Returns the anchors of the page's headings."""
   titles = re.findall(r'(?m)^#+ (.+)$', page.read_text())
   return [
     re.sub(r'[^\w -]', '', each.lower()).replace(' ', '-') for each in titles
@@ -129,7 +129,7 @@ class DocumentationTest(parameterized.TestCase):
     self.run_commands(block.text)
 
   def _files_of(self, page):
-    """Yields what the page tells to write: `# NAME`, then the file's text."""
+    """Yields the name and text of each file that the page shows."""
     for block in _blocks():
       first, _, rest = block.text.partition('\n')
       named = re.fullmatch(r'# (\S+\.(gin|py))', first)

@@ -1,4 +1,4 @@
-"""The interpreter is the locked environment, and nothing hides gin-config."""
+"""Tests that Python is the locked environment and finds gin-config."""
 
 import importlib.metadata
 import os
@@ -15,7 +15,7 @@ _PROJECT = pathlib.Path(__file__).parent.parent
 
 
 def _locked_versions() -> dict[str, set[str]]:
-  """Returns the versions the lock names for each package."""
+  """Returns the locked versions of each package."""
   versions = {}
   for line in (_PROJECT / 'requirements.txt').read_text().splitlines():
     if match := re.match(r'([a-z0-9-]+)==([^ ;\\]+)', line):
@@ -50,7 +50,7 @@ class EnvironmentTest(absltest.TestCase):
     unlocked = {}
     for distribution in importlib.metadata.distributions():
       name = re.sub(r'[-_.]+', '-', distribution.name).lower()
-      # The environment's own installer.
+      # Each environment has an installer.
       if name == 'pip':
         continue
       if distribution.version not in locked.get(name, set()):

@@ -1,4 +1,4 @@
-"""Every experiment parses, builds its network and takes a step."""
+"""Tests that every experiment loads, builds its network and takes a step."""
 
 import json
 import pathlib
@@ -20,9 +20,9 @@ ROOT = pathlib.Path(paths.project_root())
 FILES = [ROOT / 'gin/quickstart.gin', *(ROOT / 'gin/experiments').glob('*.gin')]
 OPTIMIZERS = sorted((ROOT / 'gin/optimizers').glob('*.gin'))
 
-# What no network or optimizer of ours takes from Keras' classes otherwise than
-# Keras itself does: the structure of a layer, the initial values of what starts
-# as zeros or ones, and what the trainer does in their place.
+# Parameters of Keras' classes whose defaults are no hyperparameters of ours:
+# the structure of a layer, initial values of zeros or ones, and options whose
+# work the trainer does itself.
 _STRUCTURE = {
   *('autocast', 'axis', 'center', 'depth_multiplier', 'dilation_rate'),
   *('groups', 'renorm', 'renorm_momentum', 'scale', 'trainable'),
@@ -39,7 +39,7 @@ def _load(path, *bindings):
 
 
 def _taken_from_code(configuration):
-  """Returns the records of hyperparameters with a default of Keras' own."""
+  """Returns the records of hyperparameters that have Keras' defaults."""
   return [
     each
     for each in json.loads(configuration.json())

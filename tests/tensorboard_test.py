@@ -1,4 +1,4 @@
-"""TensorBoard is started, and serves what lies in the folder of runs."""
+"""Tests that TensorBoard starts and serves a folder of runs."""
 
 import json
 import os
