@@ -54,8 +54,8 @@ class InitializationTest(absltest.TestCase):
     np.testing.assert_array_equal(values['head_dense/kernel'], head)
     with self.assertRaisesRegex(
       errors.InputError,
-      r'head_dense/kernel must be \(3, 2\). Received: \(3, 5\)(.|\n)*'
-      'Without the head, they fit.',
+      r'head_dense/kernel is float32 \(3, 5\), expected float32 \(3, 2\)'
+      r'(.|\n)*All but the head fits: set train.init_head = False.',
     ):
       initialization.initialize(model, str(self.run), include_head=True)
 

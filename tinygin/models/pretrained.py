@@ -1,7 +1,9 @@
 """Initialises a network from weights that were trained before."""
 
 import re
+from collections.abc import Iterator
 from collections.abc import Mapping
+from typing import Any
 
 import h5py
 import keras
@@ -11,7 +13,7 @@ from tinygin.config import errors
 
 HEAD = 'head'
 
-# How Keras 2 numbered layers without a name, and how ours are called.
+# Keras 2's names for unnamed layers, and the names in this package.
 _KINDS = {
   'batch_normalization': 'norm',
   'conv2d': 'conv',
@@ -26,44 +28,34 @@ def initialize(
   include_head: bool,
   source: str,
 ) -> None:
-  """Assigns `weights` to the variables of `model` that have their paths.
+  """Assigns weights to the variables with the same paths.
 
-  Nothing is assigned unless every array fits a variable and every variable
-  has an array. Random states are left as they are.
+  Assigns nothing unless every weight fits a variable and every variable has a
+  weight. Random states are left unchanged.
 
   Args:
-    model: what `TinyImageNet` and its like have built.
+    model: a network of this package, or one with the same naming.
     weights: arrays by the path of their variable.
-    include_head: whether the head's weights are assigned too; if not, the head
-      keeps its own, and may have another number of classes.
+    include_head: whether to assign the weights of the head too. If not, the
+      head may have another number of classes.
     source: where the weights come from, for the message.
 
   Raises:
-    InputError: a weight is missing, is one too many or has another shape.
+    InputError: a weight is missing, unknown, or has another shape or dtype.
   """
-  variables = {
-    variable.path: variable
-    for variable in model.variables
-    if include_head or not _in_head(variable.path)
-    if not variable.path.endswith('/seed_generator_state')
-  }
-  weights = {
-    path: weight
-    for path, weight in weights.items()
-    if include_head or not _in_head(path)
-    if not path.endswith('/seed_generator_state')
-  }
-  faults = [f'{path} is missing' for path in variables if path not in weights]
-  for path, weight in weights.items():
-    if path not in variables:
-      faults.append(f'{path} {weight.shape} is not in the network')
-    elif tuple(variables[path].shape) != weight.shape:
-      shape = tuple(variables[path].shape)
-      faults.append(f'{path} must be {shape}. Received: {weight.shape}')
-  if faults:
+
+  def is_assigned(path: str) -> bool:
+    return not path.endswith('/seed_generator_state') and (
+      include_head or not _in_head(path)
+    )
+
+  variables = {each.path: each for each in model.variables}
+  variables = {p: each for p, each in variables.items() if is_assigned(p)}
+  weights = {p: each for p, each in weights.items() if is_assigned(p)}
+  if faults := list(misfits(variables, weights)):
     hint = ''
-    if include_head and all(_in_head(fault.split()[0]) for fault in faults):
-      hint = '\nWithout the head, they fit.'
+    if include_head and all(map(_in_head, faults)):
+      hint = '\nAll but the head fits: set train.init_head = False.'
     raise errors.InputError(
       f'The weights of {source} do not fit {model.name}:\n  '
       + '\n  '.join(faults)
@@ -73,24 +65,48 @@ def initialize(
     variable.assign(weights[path])
 
 
-def read_hdf5(path: str) -> dict[str, np.ndarray]:
-  """Reads the weights of a network that Keras 2 has saved.
-
-  Keras 2 numbered the layers that had no name through the whole network:
-  `incept_A_2/incept_A_2_path1/batch_normalization_7/gamma:0`. Here they are
-  numbered from 1 within the layer that holds them, in the order in which they
-  were made: `incept_A_2_path1_norm1/gamma`, as the networks of this package
-  name them.
+def misfits(
+  variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> Iterator[str]:
+  """Yields how arrays do not fit variables, a line for each name.
 
   Args:
-    path: an HDF5 file, of weights alone or of a whole model.
+    variables: Keras or TensorFlow variables by name.
+    arrays: arrays by the same names.
+  """
+  expected = {name: _type(each) for name, each in variables.items()}
+  present = {name: _type(each) for name, each in arrays.items()}
+  for name in sorted(expected.keys() | present):
+    if name not in present:
+      yield f'{name} is missing'
+    elif name not in expected:
+      yield f'{name} is unknown'
+    elif present[name] != expected[name]:
+      yield f'{name} is {present[name]}, expected {expected[name]}'
+
+
+def _type(array: Any) -> str:
+  dtype = keras.backend.standardize_dtype(array.dtype)
+  return f'{dtype} {tuple(array.shape)}'
+
+
+def read_hdf5(path: str) -> dict[str, np.ndarray]:
+  """Reads the weights of a network saved by Keras 2.
+
+  Keras 2 numbered unnamed layers through the whole network:
+  `incept_A_2/incept_A_2_path1/batch_normalization_7/gamma:0`. The networks of
+  this package number them from 1 within the enclosing layer, in the order of
+  creation: `incept_A_2_path1_norm1/gamma`. The paths are renamed accordingly.
+
+  Args:
+    path: an HDF5 file of weights or of a whole model.
 
   Returns:
     Arrays by the path of their variable.
 
   Raises:
-    InputError: the file is damaged, is no such file, or holds two weights of
-      one path.
+    InputError: the file is damaged, has another format, or holds two weights
+      with the same path.
   """
   try:
     with h5py.File(path) as file:
@@ -109,7 +125,7 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
   paths = _paths([name for _, name in names])
   if repeated := sorted({each for each in paths if paths.count(each) > 1}):
     raise errors.InputError(
-      f'{path} must hold one weight of each name. Received several of: '
+      f'{path} must hold one weight for each path. Several weights map to: '
       f'{", ".join(repeated)}.'
     )
   return dict(zip(paths, arrays, strict=True))
@@ -123,9 +139,9 @@ def _texts(group: h5py.Group, attribute: str) -> list[str]:
 
 
 def _paths(names: list[str]) -> list[str]:
-  """Turns Keras 2's weight names into paths of this package's variables."""
+  """Converts Keras 2's weight names to paths of this package's variables."""
   split = [name.removesuffix(':0').split('/') for name in names]
-  # A subclassed network's own name comes first; a functional one has none.
+  # Names in a subclassed network begin with the name of the network.
   split = [parts[1:] if len(parts) > 2 else parts for parts in split]
   numbers: dict[tuple[str, str], set[int]] = {}
   for *layers, _ in split:
@@ -139,7 +155,7 @@ def _paths(names: list[str]) -> list[str]:
       number = known.index(int(match[2] or 0)) + 1
       layers[-1] = f'{_KINDS[match[1]]}{number}'
     paths.append(f'{_joined(layers)}/{weight}')
-  # A depthwise convolution's kernel; a separable one's keeps its name.
+  # Depthwise convolutions call it `kernel`, separable ones do not.
   for index, path in enumerate(paths):
     layer, _, weight = path.partition('/')
     if (
@@ -150,7 +166,7 @@ def _paths(names: list[str]) -> list[str]:
 
 
 def _joined(layers: list[str]) -> str:
-  """Joins nested names, each of which may repeat the one that holds it."""
+  """Joins nested names, omitting prefixes that repeat the enclosing name."""
   joined = layers[0]
   for layer in layers[1:]:
     if layer.lower().startswith(f'{joined.lower()}_'):

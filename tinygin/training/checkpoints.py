@@ -30,6 +30,7 @@ import tensorflow as tf
 from absl import logging
 
 from tinygin.config import errors
+from tinygin.models import pretrained
 
 ARRAYS = 'arrays.safetensors'
 Weights = Literal['average', 'raw']
@@ -201,27 +202,16 @@ class Checkpoints:
   def _check_fit(
     self, folder: pathlib.Path, arrays: Mapping[str, np.ndarray]
   ) -> None:
-    expected = {
-      name: f'{variable.dtype.name} {tuple(variable.shape)}'
-      for name, variable in self._variables.items()
-    }
     present = {
-      name: f'{array.dtype.name} {array.shape}'
+      name: array
       for name, array in arrays.items()
       if name.partition('/')[0] in self._groups
     }
-    faults = [f'{name} is missing' for name in expected.keys() - present]
-    faults += [f'{name} is unknown' for name in present.keys() - expected]
-    faults += [
-      f'{name} is {present[name]}, expected {kind}'
-      for name, kind in expected.items()
-      if present.get(name, kind) != kind
-    ]
-    if faults:
+    if faults := list(pretrained.misfits(self._variables, present)):
       raise errors.InputError(
         f'{folder} does not fit the network and optimizer of this '
-        'configuration:\n  ' + '\n  '.join(sorted(faults)) + '\nUse the '
-        'configuration that it was trained with.'
+        'configuration:\n  ' + '\n  '.join(faults) + '\nUse the configuration '
+        'that it was trained with.'
       )
 
   def _remove(self, step: int) -> None:
