@@ -83,14 +83,13 @@ def main(argv: list[str]) -> int:
     from tinygin.training import workers
 
   if _SUMMARY.value:
-    with configuration.explaining():
-      print(summary.table(experiment.build_model()))
+    print(summary.table(experiment.build_model()))
     return 0
   spread = workers.Workers(experiment.strategy)
   run_dir = resumed or experiment.run_dir
   # The first worker alone writes where it lasts.
   keeps = not (_DRY.value or spread.number)
-  with configuration.explaining(), spread.loss_noticed():
+  with spread.loss_noticed():
     spread.check_same(configuration.text(), run_dir)
     with _directory(run_dir, keeps) as directory:
       result = _train(experiment, configuration, directory)

@@ -1,11 +1,14 @@
 """Differences of configurations, and what they allow."""
 
 from absl.testing import absltest
+from absl.testing import parameterized
 
 from tests.config import config_case
 from tests.config.config_case import COMPLETE
 from tinygin.config import differences
 from tinygin.config.differences import Difference
+
+_LAB = 'tests.config.small_components'
 
 
 class DifferencesTest(config_case.ConfigCase):
@@ -23,10 +26,10 @@ class DifferencesTest(config_case.ConfigCase):
     self.assertEqual(
       differences.differences(a, b),
       [
-        Difference('train.optimizer', ('@Adam', '@Momentum')),
+        Difference('train.optimizer', (f'@{_LAB}.Adam', f'@{_LAB}.Momentum')),
         Difference('train.rate', ('0.1', '0.2')),
-        Difference('Adam.beta', ('0.9', differences.ABSENT)),
-        Difference('Momentum.decay', (differences.ABSENT, '0.5')),
+        Difference(f'{_LAB}.Adam.beta', ('0.9', differences.ABSENT)),
+        Difference(f'{_LAB}.Momentum.decay', (differences.ABSENT, '0.5')),
       ],
     )
 
@@ -36,9 +39,41 @@ class DifferencesTest(config_case.ConfigCase):
     ):
       differences.values('train.a = (')
     with self.assertRaisesRegex(
-      config_case.InputError, '^Unknown macro A in config.gin.$'
+      config_case.InputError, '^Unknown macro A at config.gin:1.'
     ):
       differences.values('train.a = %A')
+
+  def test_a_circular_macro(self):
+    with self.assertRaisesRegex(
+      config_case.InputError, '^Macro A at config.gin:1 refers to itself.$'
+    ):
+      differences.values('A = [%A]\ntrain.a = %A')
+
+
+class ImportsTest(config_case.ConfigCase):
+  """Names are compared by what they mean."""
+
+  @parameterized.named_parameters(
+    ('of_an_alias', '', 'import {} as lab', 'lab.head'),
+    ('of_a_part', '', 'from own.{} import layers', 'layers.head'),
+    ('that_a_module_registers', '@gin.register', 'import {}', 'head'),
+  )
+  def test_one_name(self, decorator, line, name):
+    texts = []
+    # Names of modules are used once in a process.
+    for module in (f'a{self.id()[-5:]}', f'b{self.id()[-5:]}'):
+      code = f'import gin\n{decorator}\ndef head(size): return size\n'
+      for path in (f'{module}.py', f'own/{module}/layers.py'):
+        self.write(path, code)
+      text = f'{line}\n{COMPLETE}train.extra = @{name}()\n{name}.size = 1\n'
+      texts.append(self.load(text.format(module)).text())
+    names = [each.name for each in differences.differences(*texts)]
+    self.assertEqual(
+      [name.rpartition('.')[2] for name in names], ['extra', 'size', 'size']
+    )
+    self.assertEmpty(
+      differences.differences(texts[0], self.load(texts[0]).text())
+    )
 
 
 if __name__ == '__main__':

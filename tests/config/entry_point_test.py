@@ -67,6 +67,17 @@ class EntryPointTest(config_case.ConfigCase):
     self.assertEqual(status, 1)
     self.assertIn('Traceback', stderr)
 
+  def test_failure_of_a_component_is_named_before_its_traceback(self):
+    bindings = '--gin_bindings=train.scale = @scale; scale.factor = 0'
+    status, _, stderr = self.run_program('--gin_file=x.gin', bindings)
+    self.assertEqual(status, 1)
+    lines = stderr.splitlines()
+    self.assertEqual(
+      lines[0], 'scale failed: ValueError: The factor must not be zero.'
+    )
+    self.assertStartsWith(lines[1], 'Traceback')
+    self.assertIn('small_components.py', stderr)
+
   def test_signals_end_it_with_one_line(self):
     for name, status in (('SIGINT', 130), ('SIGTERM', 143)):
       outcome = self.run_program(

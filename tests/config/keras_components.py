@@ -11,7 +11,7 @@ import keras
 from tinygin.config import constraints
 
 
-@gin.configurable('train_keras')
+@gin.register('train_keras')
 @dataclasses.dataclass(frozen=True)
 class TrainKeras:
   """The root."""

@@ -12,6 +12,7 @@ from tests.config.config_case import COMPLETE
 from tests.config.config_case import IMPORT
 from tinygin.config import loading
 
+_LAB = 'tests.config.small_components'
 _BASE = f"""{IMPORT}
 EPOCHS = %gin.REQUIRED
 train.epochs = %EPOCHS
@@ -130,7 +131,7 @@ class CompositionTest(config_case.ConfigCase):
     self.assert_faults(
       f'{COMPLETE}train.extra = @shorten()',
       'Unknown component shorten at x.gin:12. '
-      'No import line of the configuration brings it.',
+      'No import in the configuration defines it.',
     )
 
 
@@ -200,19 +201,19 @@ LEARNING_RATE = 0.2
 
 # train
 train.epochs = 3
-train.optimizer = @Adam
-train.network = @Network()
+train.optimizer = @{_LAB}.Adam
+train.network = @{_LAB}.Network()
 train.rate = %LEARNING_RATE
 train.names = ['{'a' * 40}',
                '{'b' * 40}']
 
-# Adam
-Adam.beta = 0.9
+# {_LAB}.Adam
+{_LAB}.Adam.beta = 0.9
 
-# Network
-Network.levels = (1, 2)
-Network.width = 8
-Network.padding = 'same'
+# {_LAB}.Network
+{_LAB}.Network.levels = (1, 2)
+{_LAB}.Network.width = 8
+{_LAB}.Network.padding = 'same'
 """,
     )
 

@@ -11,7 +11,7 @@ from tinygin.config import differences
 from tinygin.config import printing
 from tinygin.config import statements
 
-_PLACE = statements.Place('x.gin', 'x.gin')
+_PLACE = statements.Place('x.gin')
 _NAMES = st.sampled_from(['a', 'Net', 'mod.Net', 'big/Net', 'a/b/mod.Net'])
 _LEAVES = st.one_of(
   st.none(),

@@ -101,7 +101,7 @@ def block(x: int, size: int, width: int, name: str) -> tuple:
 Named = Annotated[Callable[[int], tuple], constraints.Supplies('name')]
 
 
-@gin.configurable('train')
+@gin.register('train')
 @dataclasses.dataclass(frozen=True)
 class Train:
   """The root."""
@@ -131,7 +131,7 @@ class Runner(Protocol):
     """Starts."""
 
 
-@gin.configurable('run')
+@gin.register('run')
 @dataclasses.dataclass(frozen=True)
 class Run:
   """A root that takes whatever provides what it needs."""
@@ -139,7 +139,7 @@ class Run:
   on: Runner
 
 
-@gin.configurable('build')
+@gin.register('build')
 @dataclasses.dataclass(frozen=True)
 class Build:
   """The root of another program."""

@@ -22,6 +22,8 @@ def main(argv: list[str]) -> int | None:
   print(train.epochs, train.label)
   if train.label == 'fail':
     raise RuntimeError('A failure of the program.')
+  if train.scale:
+    train.scale(1.0)
   if train.label in ('SIGINT', 'SIGTERM'):
     signal.raise_signal(signal.Signals[train.label])
   if 'tensorflow' in sys.modules:

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 TESTDATA = ROOT / 'tests' / 'testdata' / 'models'
 
 
-@gin.configurable('train', module='tests')
+@gin.register('train', module='tests')
 def _train(model: Callable[[], keras.Model]) -> keras.Model:
   return model()
 

@@ -9,7 +9,7 @@ from annotated_types import Ge
 from annotated_types import Gt
 
 
-@gin.configurable('train')
+@gin.register('train')
 @dataclasses.dataclass(frozen=True)
 class Train:
   """The root."""

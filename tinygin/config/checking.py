@@ -84,13 +84,13 @@ def clashes(document: statements.Document) -> Iterator[str]:
   short = {
     name: last.place
     for name, (*_, last) in document.by_name.items()
-    if last.place.is_short_flag
+    if last.place.is_macro_flag
   }
   for name, bindings in document.by_name.items():
     others = [
       each.place
       for each in bindings
-      if each.place.is_flag and not each.place.is_short_flag
+      if each.place.is_flag and not each.place.is_macro_flag
     ]
     named = {m for each in bindings for m in resolution.macros(each.value)}
     if others:
@@ -118,14 +118,16 @@ def faults(program: resolution.Program) -> Iterator[str]:
   """Yields what is wrong with the values, once references are followed."""
   for bindings in program.bound.values():
     yield from _repeated(bindings)
-  meant: dict[str, set[str]] = {}  # By misspelt bindings, so not missing.
+  meant: dict[
+    components.Component, set[str]
+  ] = {}  # By misspelt bindings, so not missing.
   for component, binding in program.misspelt:
     near = components.nearest_name(binding.parameter, component.parameters)
-    meant.setdefault(component.selector, set()).add(near)
+    meant.setdefault(component, set()).add(near)
     yield _unknown_parameter(component, binding)
   unknown_scopes = _unknown_scopes(program)
   for index, node in enumerate(program.nodes.values()):
-    given = meant.get(node.component.selector, set())
+    given = meant.get(node.component, set())
     if node.scope in unknown_scopes:
       given = set(node.component.parameters)
     yield from _argument_faults(node)
@@ -168,17 +170,12 @@ def _unknown_parameter(
 
 
 def _argument_faults(node: resolution.Node) -> Iterator[str]:
-  """Yields values that do not fit and bindings of what is not for binding."""
+  """Yields values that do not fit the annotations of their parameters."""
   for name, argument in node.arguments.items():
     annotation = node.component.parameters[name].annotation
     if not constraints.matches(argument.value, annotation):
       yield constraints.fault(
         f'{node.name}.{name}', argument.value, annotation, argument.where
-      )
-    if name in node.component.closed:
-      yield (
-        f'{node.name}.{name} at {argument.binding.place} cannot be bound: '
-        'the program supplies it.'
       )
 
 
@@ -215,7 +212,7 @@ def _call_faults(node: resolution.Node, given: set[str]) -> Iterator[str]:
 
 def _missing(node: resolution.Node, given: set[str], by: str) -> Iterator[str]:
   """Yields what must be bound and is not; `given` are other parameters."""
-  given = given | node.component.closed | set(node.arguments)
+  given = given | set(node.arguments)
   for name, parameter in node.component.parameters.items():
     if parameter.is_required and name not in given:
       expected = constraints.describe(parameter.annotation)
@@ -253,14 +250,14 @@ def unused(
   a flag sets must have an effect.
   """
   reached = {
-    (outer, selector)
-    for scope, selector in program.touched([root, *other_roots])
+    (outer, component)
+    for scope, component in program.touched([root, *other_roots])
     for outer in resolution.prefixes(scope)
   }
   scopes = {scope for scope, _ in reached}
   meant = {near for _, near in _unknown_scopes(program).values()}
-  for (scope, selector, _), bindings in program.bound.items():
-    if (scope, selector) in reached or scope in meant:
+  for (scope, component, _), bindings in program.bound.items():
+    if (scope, component) in reached or scope in meant:
       continue
     for binding in bindings:
       if scope not in scopes:

@@ -1,7 +1,7 @@
-"""Finds components by name and knows their true parameters.
+"""Finds components by name, and their parameters.
 
-A component is a function or class registered with gin, or anything that can be
-reached from an `import` line: after `import keras`, `@keras.optimizers.Adam`.
+A component is a function or class that is registered with gin or that an
+imported module contains: after `import keras`, `@keras.optimizers.Adam`.
 """
 
 import ast
@@ -18,6 +18,7 @@ import typing
 from collections import abc
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Annotated
 from typing import Any
 
@@ -27,6 +28,8 @@ from tinygin.config import constraints
 from tinygin.config import paths
 from tinygin.config import statements
 
+# Names of components in these packages need no module to be unambiguous.
+PROJECT = ('tinygin', 'beam_pipelines')
 EMPTY = inspect.Parameter.empty
 _POSITIONAL = (
   inspect.Parameter.POSITIONAL_ONLY,
@@ -40,10 +43,10 @@ class Parameter:
   """A parameter of a component.
 
   Attributes:
-    annotation: Its type with its constraints; `EMPTY` where nothing is known.
+    annotation: the type with its constraints; `EMPTY` where it is unknown.
     default: Python's default, or `EMPTY`.
-    positional: Whether it can be given by position.
-    is_library: Whether it belongs to installed code: Python's or a package's.
+    positional: whether it can be passed by position.
+    is_library: whether it belongs to Python or to an installed package.
   """
 
   annotation: Any
@@ -55,33 +58,31 @@ class Parameter:
   def is_required(self) -> bool:
     """Whether it must be bound.
 
-    A default in code of one's own would be a value that no configuration shows.
-    None is no value: it says that something is absent.
+    Only libraries may have defaults, as the configuration shows every value.
+    A default of None means that something is absent.
     """
     return self.default is EMPTY or not (
       self.is_library or self.default is None
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Component:
   """A function or class that a configuration can name.
 
   Attributes:
-    name: The shortest name by which every configuration finds it.
-    selector: gin's complete name.
-    target: The function or class itself, undecorated.
-    closed: The parameters that cannot be bound.
+    name: the shortest name in this configuration, for messages.
+    full_name: the name that means the same in every configuration.
+    target: the function or class itself.
   """
 
   name: str
-  selector: str
+  full_name: str
   target: Callable[..., Any]
-  closed: frozenset[str]
 
   @property
   def parameters(self) -> dict[str, Parameter]:
-    """The true parameters, also those that hide behind `**kwargs`."""
+    """The parameters, also those that a class passes on by `**kwargs`."""
     return parameters(self.target)
 
   @functools.cached_property
@@ -96,8 +97,8 @@ class Component:
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
   """Returns the parameters of a function or class, in order.
 
-  A class whose constructor takes `**kwargs` hands them to its base's: those
-  are followed up the class's method resolution order, as far as `**kwargs` go.
+  A constructor that takes `**kwargs` passes them to that of the next class in
+  the method resolution order, whose parameters are included.
   """
   if not isinstance(target, type):
     return dict(own_parameters(target))
@@ -119,7 +120,7 @@ def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
 def own_parameters(
   target: Callable[..., Any],
 ) -> Iterable[tuple[str, Parameter]]:
-  """Yields the named parameters of a signature, those of `**kwargs` not."""
+  """Yields the named parameters of a signature."""
   try:
     signature = inspect.signature(target)
   except (TypeError, ValueError):  # Built-in functions have none.
@@ -143,7 +144,7 @@ def _takes_kwargs(function: Callable[..., Any]) -> bool:
 
 
 def _given_to_base(constructor: Callable[..., Any]) -> set[str]:
-  """Returns the names in `super().__init__(name=…)`: the class's own affair."""
+  """Returns the names that a class sets itself: `super().__init__(name=…)`."""
   try:
     source = textwrap.dedent(inspect.getsource(inspect.unwrap(constructor)))
   except (OSError, TypeError):
@@ -164,7 +165,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
   try:
     return typing.get_type_hints(inspect.unwrap(function), include_extras=True)
   except (NameError, TypeError, AttributeError):
-    # Annotations of other libraries that hold only for type checkers.
+    # Some libraries write annotations for type checkers only.
     return {}
 
 
@@ -189,13 +190,13 @@ def _other_than(words: str, *kinds: type) -> Any:
 
 
 def nearest(name: str, names: Iterable[str], prefix: str = '') -> str:
-  """Returns ` Did you mean X?`, or nothing when no name is near."""
+  """Returns ` Did you mean X?`, or nothing where no name is similar."""
   near = nearest_name(name, names)
   return f' Did you mean {prefix}{near}?' if near else ''
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str:
-  """Returns the public name that is nearest, or nothing."""
+  """Returns the most similar public name, or nothing."""
   by_lower = {each.lower(): each for each in names if each[:1] != '_'}
   for near in difflib.get_close_matches(name.lower(), by_lower, 1):
     return by_lower[near]
@@ -203,60 +204,77 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
 
 
 class Registry:
-  """Resolves the names of components, given the import lines.
+  """Finds components by the names that a configuration uses.
 
   Attributes:
-    faults: What is wrong with the imports.
+    faults: messages about imports that failed.
   """
 
-  def __init__(self, imports: Iterable[statements.Import]):
+  def __init__(self, imports: Sequence[statements.Import], root: str = ''):
+    """Imports the modules, in order.
+
+    Args:
+      imports: the import statements of the configuration.
+      root: the name of the component that the program builds.
+    """
     self.faults: list[str] = []
-    self._symbols: dict[str, tuple[Any, statements.Import]] = {}
+    self._root = root
+    self._modules = [each.module for each in imports]
+    self._imports: dict[str, tuple[Any, str, statements.Import]] = {}
     self._found: dict[str, Component | str] = {}
+    self._components: dict[int, Component] = {}  # By the id of the target.
     if paths.working_directory() not in sys.path:
       sys.path.append(paths.working_directory())
     for each in imports:
       try:
         module = importlib.import_module(each.module)
-      except Exception as error:
+      except (Exception, SystemExit) as error:
         self.faults.append(_import_fault(error, each))
         continue
-      name = each.bound_name()
-      if not (each.is_from or each.alias):  # `import a.b` binds `a`.
-        module = sys.modules[name]
-      bound, first = self._symbols.setdefault(name, (module, each))
-      if bound is not module:
-        self.faults.append(
-          f'{name} stands for {first.module} at {first.location} and for '
-          f'{each.module} at {each.location}.'
-        )
+      self._bind(each, module)
+
+  def _bind(self, statement: statements.Import, module: Any) -> None:
+    """Binds the name of an import statement to its module."""
+    name, full_name = statement.bound_name(), statement.module
+    if not (statement.is_from or statement.alias):  # `import a.b` binds `a`.
+      module, full_name = sys.modules[name], name
+    bound, _, first = self._imports.setdefault(
+      name, (module, full_name, statement)
+    )
+    if bound is not module:
+      self.faults.append(
+        f'{name} means {first.module} at {first.location} but '
+        f'{statement.module} at {statement.location}.'
+      )
 
   def find(self, name: str) -> Component | None:
-    """Returns the component of that name; None when there is none."""
+    """Returns the component of that name, or None."""
     if name not in self._found:
       self._found[name] = self._find(name)
     found = self._found[name]
     return found if isinstance(found, Component) else None
 
   def problem(self, name: str) -> str:
-    """Returns the end of a message on a name that `find` has not found.
+    """Returns why `find` did not find a name, as the end of a message.
 
-    It is empty where a module that could not be imported may have it.
+    It is empty where a module whose import failed may define the name.
     """
-    maybe = self.faults and name.partition('.')[0] not in self._symbols
+    maybe = self.faults and name.partition('.')[0] not in self._imports
     return '' if maybe or self.find(name) else self._found[name]
 
   def _find(self, name: str) -> Component | str:
     matching = _matching(name)
+    if len(matching) > 1:  # Other configurations may have imported some.
+      matching = [*filter(self._is_imported, matching)] or matching
     if len(matching) > 1:
       choices = sorted(each.selector for each in matching)
       return f' It could be {" or ".join(choices)}.'
     if matching:
-      return _component(matching[0], _shortest(matching[0]))
+      return self._registered(matching[0])
     first, *rest = name.split('.')
-    if first not in self._symbols:
+    if first not in self._imports:
       return _suggestion(name)
-    target, _ = self._symbols[first]
+    target, full_name, _ = self._imports[first]
     for part in rest:
       if not hasattr(target, part):
         return f' There is no {part} in it.{nearest(part, dir(target))}'
@@ -264,7 +282,25 @@ class Registry:
     if not callable(target) or not hasattr(target, '__qualname__'):
       kind = 'a module' if inspect.ismodule(target) else repr(target)
       return f' It is {kind}, not a function or class.'
-    return _component(_register(target), name)
+    if existing := gin_config._inverse_lookup(target):
+      return self._registered(existing)
+    return self._component(target, name, '.'.join([full_name, *rest]))
+
+  def _is_imported(self, configurable: gin_config.Configurable) -> bool:
+    """Whether an import names the module that registers a component."""
+    module = f'{configurable.wrapped.__module__}.'
+    return any(module.startswith(f'{each}.') for each in self._modules)
+
+  def _registered(self, configurable: gin_config.Configurable) -> Component:
+    name, full_name = shortest(configurable), configurable.selector
+    if name == self._root or full_name.partition('.')[0] in PROJECT:
+      full_name = name
+    return self._component(configurable.wrapped, name, full_name)
+
+  def _component(self, target: Any, name: str, full_name: str) -> Component:
+    """Returns the one component of a target, whatever name leads to it."""
+    component = Component(name, full_name, target)
+    return self._components.setdefault(id(target), component)
 
 
 def _suggestion(name: str) -> str:
@@ -273,61 +309,37 @@ def _suggestion(name: str) -> str:
     return near
   if dot and (first in sys.modules or importlib.util.find_spec(first)):
     return f' Add the line: import {first}'
-  return ' No import line of the configuration brings it.'
-
-
-# Marks in gin's registry what only an import line has brought. Such a thing has
-# no short name (`Adam`), lest another file's imports change what a name means.
-_IMPORTED = ('import line', '')
+  return ' No import in the configuration defines it.'
 
 
 def registered() -> list[gin_config.Configurable]:
-  """Returns what is registered with gin, but for gin's own builtins."""
+  """Returns everything that is registered with gin, except gin's own."""
   return [each for _, each in gin_config._REGISTRY.items() if _is_own(each)]
 
 
 def _is_own(configurable: gin_config.Configurable) -> bool:
-  return (
-    configurable.import_source != _IMPORTED
-    and not configurable.selector.startswith('gin.')
-  )
+  return not configurable.selector.startswith('gin.')
 
 
 def names() -> list[str]:
   """Returns the shortest names of all registered components, sorted."""
-  return sorted(map(_shortest, registered()), key=str.lower)
+  return sorted(map(shortest, registered()), key=str.lower)
 
 
 def _matching(name: str) -> list[gin_config.Configurable]:
-  """Returns what is registered under a name, or under one that ends in it."""
+  """Returns the registered components whose complete names end in a name."""
   return [*filter(_is_own, gin_config._REGISTRY.get_all_matches(name))]
 
 
-def _shortest(configurable: gin_config.Configurable) -> str:
+def shortest(configurable: gin_config.Configurable) -> str:
+  """Returns the shortest name that means one registered component only."""
   parts = configurable.selector.split('.')
   names = ('.'.join(parts[start:]) for start in reversed(range(len(parts))))
   return next(name for name in names if _matching(name) == [configurable])
 
 
-def _register(target: Any) -> gin_config.Configurable:
-  if existing := gin_config._inverse_lookup(target):
-    return existing
-  selector = f'{target.__module__}.{target.__qualname__}'
-  gin_config._make_configurable(
-    target, selector, avoid_class_mutation=True, import_source=_IMPORTED
-  )
-  return gin_config._REGISTRY[selector]
-
-
-def _component(configurable: gin_config.Configurable, name: str) -> Component:
-  target, allowed = configurable.wrapped, configurable.allowlist
-  closed = set(configurable.denylist or ())
-  closed |= set(parameters(target)) - set(allowed) if allowed else set()
-  return Component(name, configurable.selector, target, frozenset(closed))
-
-
-def _import_fault(error: Exception, each: statements.Import) -> str:
-  """Says which line of which module failed, in one line."""
+def _import_fault(error: BaseException, each: statements.Import) -> str:
+  """Returns a one-line message with the line of the module that failed."""
   missing = getattr(error, 'name', None)
   if isinstance(error, ModuleNotFoundError) and (
     f'{each.module}.'.startswith(f'{missing}.')
@@ -353,12 +365,12 @@ def _import_fault(error: Exception, each: statements.Import) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-  """A reference and what it leads to.
+  """A reference and the component that it names.
 
   Attributes:
-    reference: As it is written.
+    reference: as written.
     component: None where no component has that name.
-    scope: In which the component gets its parameters.
+    scope: the scope in which the component gets its parameters.
   """
 
   reference: statements.Reference
@@ -369,14 +381,14 @@ class Target:
     return repr(self.reference)
 
   def fits(self, annotation: Any) -> bool:
-    """Whether a parameter of that annotation can take this reference."""
+    """Whether a parameter with that annotation can take this reference."""
     if self.component is None:
       return True
     wanted = typing.get_origin(annotation) or annotation
     arguments = typing.get_args(annotation)
     result = self.component.result
     if self.reference.called:
-      # @Model() where something is wanted that makes a Model: a call too many.
+      # @Model() does not fit where a function that returns a Model is wanted.
       made = constraints.members(arguments[-1]) if arguments else []
       is_made = isinstance(result, type) and any(
         constraints.is_nominal(each) and issubclass(result, each)
@@ -385,18 +397,7 @@ class Target:
       return _is_a(result, wanted) and not (wanted is abc.Callable and is_made)
     if wanted is abc.Callable:
       return not arguments or _is_a(result, arguments[-1])
-    if wanted is type:
-      return isinstance(self.component.target, type) and (
-        not arguments or _is_a(self.component.target, arguments[0])
-      )
     return not constraints.is_nominal(wanted)
-
-  def gin_reference(self) -> gin_config.ConfigurableReference:
-    """Returns what gin itself makes of the reference, its scope spelt out."""
-    scope = f'{self.scope}/' if self.scope else ''
-    return gin_config.ConfigurableReference(
-      scope + self.component.selector, self.reference.called
-    )
 
 
 def _is_a(result: Any, wanted: Any) -> bool:

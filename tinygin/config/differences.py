@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import tabulate
 
+from tinygin.config import checking
 from tinygin.config import errors
 from tinygin.config import printing
 from tinygin.config import resolution
@@ -23,43 +24,45 @@ class Difference:
 
 
 def values(text: str) -> dict[str, str]:
-  """Returns the value of every parameter of a `config.gin`, macros resolved.
+  """Returns the value of every parameter in a `config.gin`.
 
-  Nothing is imported.
+  Nothing is imported: names in the text are full names, which mean the same in
+  every configuration.
 
   Args:
-    text: What `Configuration.text` returned.
+    text: what `Configuration.text` returned.
 
   Returns:
-    From `component.parameter` to the value as gin writes it.
+    From `component.parameter` to the value as gin writes it, without macros.
 
   Raises:
-    InputError: The text is no such configuration.
+    InputError: the text is not such a configuration.
   """
-  place = statements.Place('config.gin', 'config.gin')
-  parsed = list(statements.parse(text, place))
-  for each in parsed:
+  document = statements.Document()
+  for each in statements.parse(text, statements.Place('config.gin')):
     if isinstance(each, str):
-      raise errors.InputError(each)
-  bindings = [each for each in parsed if isinstance(each, statements.Binding)]
-  macros = {each.name: each.value for each in bindings if not each.component}
+      document.faults.append(each)
+    elif isinstance(each, statements.Binding):
+      document.bindings.append(each)
+  document.faults += checking.circular_macros(document)
+  document.faults += checking.unknown_macros(document)
+  if document.faults:
+    raise errors.InputError('\n'.join(document.faults))
 
   def resolve(value: object) -> object:
     if isinstance(value, statements.Macro):
-      if value.name not in macros:
-        raise errors.InputError(f'Unknown macro {value.name} in config.gin.')
-      return resolve(macros[value.name])
+      return resolve(document.macros[value.name][-1].value)
     return resolution.transform(value, resolve)
 
   return {
     each.name: printing.format_value(resolve(each.value))
-    for each in bindings
+    for each in document.bindings
     if each.component
   }
 
 
 def differences(*texts: str) -> list[Difference]:
-  """Returns the parameters in which configurations differ, in their order."""
+  """Returns the parameters in which configurations differ, in order."""
   return differing([values(text) for text in texts])
 
 

@@ -16,6 +16,7 @@ from absl import app
 from absl import flags
 from absl import logging
 
+from tinygin.config import closures
 from tinygin.config import components
 from tinygin.config import environment  # noqa: F401  Before TensorFlow.
 from tinygin.config import errors
@@ -204,6 +205,14 @@ def _guarded(main: Main, argv: list[str]) -> int:
     return _tell('Stopped by SIGTERM.', 143)
   except KeyboardInterrupt:
     return _tell('Stopped by SIGINT.', 130)
+  except Exception as error:
+    name, _ = closures.innermost_component(error)
+    if not name:
+      raise
+    reason = str(error).partition('\n')[0]
+    _tell(f'{name} failed: {type(error).__name__}: {reason}', 1)
+    traceback.print_exc()
+    return 1
 
 
 def _tell(message: str, status: int) -> int:

@@ -51,7 +51,7 @@ def describe(name: str = '') -> str:
   first = name.partition('.')[0]
   imports = []
   if '.' in name and importlib.util.find_spec(first):
-    place = statements.Place('--help_config', '--help_config')
+    place = statements.Place('--help_config')
     imports = [statements.Import(first, False, None, place)]
   registry = components.Registry(imports)
   if name and registry.problem(name):
@@ -122,8 +122,7 @@ def _rows(
 ) -> Iterator[tuple[str, components.Parameter, list[str]]]:
   """Yields each parameter that can be bound, and where that is done."""
   for name, parameter in component.parameters.items():
-    if name not in component.closed:
-      yield name, parameter, bound.get((component.name, name), [])
+    yield name, parameter, bound.get((component.name, name), [])
 
 
 def _section(component: components.Component, bound: Places) -> str:
@@ -158,9 +157,9 @@ def _binding_files() -> Places:
   for path in sorted(glob.glob(f'{folder}/**/*.gin', recursive=True)):
     name = paths.display(path)
     with open(path, encoding='utf-8') as file:
-      parsed = list(statements.parse(file.read(), statements.Place(name, name)))
+      parsed = list(statements.parse(file.read(), statements.Place(name)))
     for each in parsed:
       if isinstance(each, statements.Binding) and each.component:
         files = found.setdefault((each.component, each.parameter), [])
-        files.append(each.place.source)
+        files.append(str(each.place))
   return found

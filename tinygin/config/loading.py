@@ -5,17 +5,13 @@ before TensorFlow is imported for the sake of the components; all other faults
 come together.
 """
 
-import contextlib
 import json
-import re
 from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
-import gin
-
 from tinygin.config import checking
+from tinygin.config import closures
 from tinygin.config import components
 from tinygin.config import constraints
 from tinygin.config import errors
@@ -59,7 +55,7 @@ def load(
   _raise_if([*document.faults, *checking.circular_macros(document)])
   found = [*checking.statement_faults(document)]
   hiding = [*checking.unknown_macros(document), *checking.clashes(document)]
-  registry = components.Registry(document.imports)
+  registry = components.Registry(document.imports, root)
   hiding += registry.faults
   hiding += checking.unknown_components(document, registry)
   start = registry.find(root)
@@ -130,7 +126,7 @@ class Configuration:
       ]
 
     return {
-      f'{scope}/{node.component.name}.{name}'.removeprefix('/')
+      f'{scope}/{node.component.full_name}.{name}'.removeprefix('/')
       for node in resolution.reachable([self._root], following)
       for scope in resolution.prefixes(node.scope)
       for name in kept(node)
@@ -141,62 +137,13 @@ class Configuration:
     return self._root.arguments[parameter].setter.place
 
   def build(self) -> Any:
-    """Calls the root component with everything that is bound.
-
-    gin gets the resolved values: each component in each scope its own, with
-    the scope of every reference spelt out. So neither threads, which know no
-    scope of gin's, nor the moment of a call change what a component gets.
+    """Calls the root component with its bound values.
 
     Returns:
       What the root component returns.
 
     Raises:
-      InputError: A component's constructor refused its values.
+      InputError: a component raised a TypeError or a ValueError.
     """
-    gin.clear_config()
-    for (scope, selector), node in self._program.nodes.items():
-      for name, argument in node.arguments.items():
-        annotation = node.component.parameters[name].annotation
-        value = constraints.as_declared(argument.value, annotation)
-        gin.bind_parameter((scope, selector, name), _for_gin(value))
-    with self.explaining():
-      return gin.get_configurable(self._root.component.selector)()
-
-  @contextlib.contextmanager
-  def explaining(self) -> Iterator[None]:
-    """Says of what a component refuses when it is called where that is bound.
-
-    Raises:
-      InputError: instead of a TypeError or a ValueError from a component.
-    """
-    try:
-      yield
-    except (TypeError, ValueError) as error:
-      # gin appends a paragraph for each call, the innermost first.
-      message, _, calls = str(error).partition(_CALL)
-      if not calls:
-        raise
-      message = message.split('\n  No values supplied by Gin')[0]
-      innermost = calls.partition("'")[0]
-      raise errors.InputError(self._explain(message, innermost)) from error
-
-  def _explain(self, message: str, innermost: str) -> str:
-    """Adds to a component's message where the parameters it names are bound."""
-    for node in self._program.nodes.values():
-      if f'.{node.component.selector}'.endswith(f'.{innermost}'):
-        places = [
-          f'\n  {node.name}.{name} is bound at {argument.where}.'
-          for name, argument in node.arguments.items()
-          if re.search(rf'\b{name}\b', message)
-        ]
-        return f'{node.name}: {message}{"".join(places)}'
-    return f'{innermost}: {message}'
-
-
-_CALL = "\n  In call to configurable '"
-
-
-def _for_gin(value: Any) -> Any:
-  if isinstance(value, components.Target):
-    return value.gin_reference()
-  return resolution.transform(value, _for_gin)
+    with closures.building():
+      return closures.Closure(self._root, self._program.nodes)()

@@ -14,10 +14,11 @@ _WIDTH = 80
 def config_text(
   document: statements.Document, program: resolution.Program
 ) -> str:
-  """Returns a gin file without includes that means the same.
+  """Returns a gin file without includes that has the same meaning.
 
-  Macros stay macros, so that they can be overridden when the run is replayed.
-  What overrides have put out of reach is left out.
+  Macros are kept, so that a replay can override them. Components that only
+  overridden references used are left out. Components outside the project have
+  their full names, as another configuration may import others of that name.
   """
   decisive: dict[int, tuple[str, statements.Binding]] = {}
   macros: dict[str, statements.Binding] = {}
@@ -25,24 +26,25 @@ def config_text(
     for name, argument in node.arguments.items():
       binding = argument.binding
       scope = f'{binding.scope}/' if binding.scope else ''
-      key = f'{scope}{node.component.name}.{name}'
+      key = f'{scope}{node.component.full_name}.{name}'
       decisive.setdefault(id(binding), (key, binding))
       for definition in program.definitions(binding):
         macros.setdefault(definition.name, definition)
-  lines = [*dict.fromkeys(each.format() for each in document.imports)]
-  lines += ['', *(_statement(each.name, each) for each in macros.values())]
+
+  def statement(name: str, binding: statements.Binding) -> str:
+    value = program.with_full_names(binding.value)
+    return f'{name} = {format_value(value, len(name) + 3)}'
+
+  lines = [*dict.fromkeys(f'import {each.module}' for each in document.imports)]
+  lines += ['', *(statement(each.name, each) for each in macros.values())]
   group = None
   for key, binding in decisive.values():
     component = key.rpartition('.')[0]
     if component != group:
       lines += ['', f'# {component}']
       group = component
-    lines.append(_statement(key, binding))
+    lines.append(statement(key, binding))
   return '\n'.join(lines).strip('\n').replace('\n\n\n', '\n\n') + '\n'
-
-
-def _statement(name: str, binding: statements.Binding) -> str:
-  return f'{name} = {format_value(binding.value, len(name) + 3)}'
 
 
 def format_value(value: Any, indent: int = 0) -> str:
@@ -65,7 +67,7 @@ def records(program: resolution.Program) -> Iterator[dict[str, Any]]:
     (through which the value came), `bound_at` and `over`, earlier values.
   """
   for node in program.nodes.values():
-    supplied = node.supplied | node.component.closed
+    supplied = node.supplied
     for name, parameter in node.component.parameters.items():
       record = {'component': node.name, 'parameter': name}
       argument = node.arguments.get(name)
@@ -85,12 +87,12 @@ def _bound(argument: resolution.Argument) -> dict[str, Any]:
   return {
     'value': _json_value(argument.value),
     'text': repr(argument.value),
-    'source': place.source,
+    'source': str(place),
     'included_at': list(place.chain),
     'macros': [each.name for each in argument.macros],
-    'bound_at': argument.binding.place.source,
+    'bound_at': str(argument.binding.place),
     'over': [
-      {'source': each.place.source, 'text': repr(each.value)}
+      {'source': str(each.place), 'text': repr(each.value)}
       for each in argument.overridden
     ],
   }

@@ -23,7 +23,7 @@ from tinygin.config import components
 from tinygin.config import constraints
 from tinygin.config import statements
 
-Key = tuple[str, str]  # Scope and gin's complete selector.
+Key = tuple[str, components.Component]  # With the scope.
 T = TypeVar('T', bound=Hashable)
 
 
@@ -131,21 +131,23 @@ class Program:
   ):
     self._registry = registry
     self.nodes: dict[Key, Node] = {}
-    self.bound: dict[tuple[str, str, str], list[statements.Binding]] = {}
+    self.bound: dict[
+      tuple[str, components.Component, str], list[statements.Binding]
+    ] = {}
     self.misspelt: list[tuple[components.Component, statements.Binding]] = []
     self.scopes = {'', *(each.scope for each in document.bindings)}
     self.macros = document.macros
     for binding in document.bindings:
       component = binding.component and registry.find(binding.component)
       if component and binding.parameter in component.parameters:
-        key = binding.scope, component.selector, binding.parameter
+        key = binding.scope, component, binding.parameter
         self.bound.setdefault(key, []).append(binding)
       elif component:
         self.misspelt.append((component, binding))
 
   def follow(self, scope: str, component: components.Component) -> Node:
     """Fills `nodes` with a component and all that its values lead to."""
-    key = scope, component.selector
+    key = scope, component
     if key in self.nodes:
       return self.nodes[key]
     node = self.nodes[key] = Node(scope, component, {})
@@ -167,7 +169,7 @@ class Program:
     self, scope: str, component: components.Component, parameter: str
   ) -> Argument | None:
     for outer in reversed(list(prefixes(scope))):
-      bindings = self.bound.get((outer, component.selector, parameter))
+      bindings = self.bound.get((outer, component, parameter))
       if bindings:
         break
     else:
@@ -201,6 +203,14 @@ class Program:
       return components.Target(value, component, value.scope or scope)
     return transform(value, lambda each: self.resolve(each, scope))
 
+  def with_full_names(self, value: Any) -> Any:
+    """Replaces the names of components in a value by their full names."""
+    if isinstance(value, statements.Reference):
+      component = self._registry.find(value.component)
+      scope = f'{value.scope}/' if value.scope else ''
+      return statements.Reference(scope + component.full_name, value.called)
+    return transform(value, self.with_full_names)
+
   def unreached(self) -> Iterator[tuple[str, Argument, Any]]:
     """Yields what no component in `nodes` gets: name, value, annotation.
 
@@ -219,21 +229,21 @@ class Program:
 
   def touched(self, roots: Iterable[components.Component]) -> set[Key]:
     """Returns what any binding, also an overridden one, leads to."""
-    by_selector: dict[str, list[statements.Binding]] = {}
-    for (_, selector, _), bindings in self.bound.items():
-      by_selector.setdefault(selector, []).extend(bindings)
+    by_component: dict[components.Component, list[statements.Binding]] = {}
+    for (_, component, _), bindings in self.bound.items():
+      by_component.setdefault(component, []).extend(bindings)
     for component, binding in self.misspelt:
-      by_selector.setdefault(component.selector, []).append(binding)
+      by_component.setdefault(component, []).append(binding)
 
     def following(key: Key) -> Iterator[Key]:
-      scope, selector = key
-      for binding in by_selector.get(selector, ()):
+      scope, used = key
+      for binding in by_component.get(used, ()):
         if binding.scope in prefixes(scope):
           for reference in self._all_references(binding.value):
             if component := self._registry.find(reference.component):
-              yield reference.scope or scope, component.selector
+              yield reference.scope or scope, component
 
-    return {*reachable([('', root.selector) for root in roots], following)}
+    return {*reachable([('', root) for root in roots], following)}
 
   def definitions(
     self, binding: statements.Binding

@@ -27,30 +27,30 @@ _BINDINGS_FLAG = '--gin_bindings'
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-  """Where a statement stands.
+  """Where a statement is: `gin/base.gin:12`, `--gin_bindings[0]`, `--epochs`.
 
   Attributes:
-    source: `gin/base.gin:12`, or the flag: `--gin_bindings[0]`, `--epochs`.
-    origin: The file or flag without the line.
-    chain: The include statements that lead to the file, innermost first.
+    origin: the file or flag.
+    line: the line in the file, from 1; None in a flag.
+    chain: the include statements that lead to the file, innermost first.
   """
 
-  source: str
   origin: str
+  line: int | None = None
   chain: tuple[str, ...] = ()
 
   @property
   def is_flag(self) -> bool:
-    """Whether the command line brought the statement."""
-    return self.source.startswith('--')
+    """Whether the statement is on the command line."""
+    return self.origin.startswith('--')
 
   @property
-  def is_short_flag(self) -> bool:
-    """Whether that was a flag such as `--epochs`, which sets a macro."""
-    return self.is_flag and not self.source.startswith(_BINDINGS_FLAG)
+  def is_macro_flag(self) -> bool:
+    """Whether that is a flag such as `--epochs`, which sets a macro."""
+    return self.is_flag and not self.origin.startswith(_BINDINGS_FLAG)
 
   def __str__(self) -> str:
-    return self.source
+    return f'{self.origin}:{self.line}' if self.line else self.origin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,9 +160,9 @@ def read(
     reader.read_argument(name)
   for index, text in enumerate(gin_bindings):
     flag = f'{_BINDINGS_FLAG}[{index}]'
-    reader.read_text(_split_lines(text), Place(flag, flag))
+    reader.read_text(_split_lines(text), Place(flag))
   for flag, text in short_flags:
-    reader.read_text(text, Place(flag, flag))
+    reader.read_text(text, Place(flag))
   return reader.document
 
 
@@ -219,7 +219,7 @@ class _Reader:
     except errors.InputError as error:
       self._fault(f'{error} Included at {place}.')
       return
-    self._read_file(path, place.source, (place.source, *place.chain))
+    self._read_file(path, str(place), (str(place), *place.chain))
 
   def _read_file(
     self, path: str, brought_by: str, chain: tuple[str, ...]
@@ -238,7 +238,7 @@ class _Reader:
       self._fault(f'Cannot read {name}: {reason}. Given by {brought_by}.')
       return
     self._open.append(real)
-    self.read_text(text, Place(name, name, chain))
+    self.read_text(text, Place(name, None, chain))
     self._open.pop()
 
   def _fault(self, message: str) -> None:
@@ -283,9 +283,7 @@ _PARSE_ERRORS = (
 
 
 def _at_line(place: Place, line: int) -> Place:
-  if place.is_flag:
-    return place
-  return dataclasses.replace(place, source=f'{place.origin}:{line}')
+  return place if place.is_flag else dataclasses.replace(place, line=line)
 
 
 def _binding(parsed: config_parser.BindingStatement, place: Place) -> Any:

@@ -56,7 +56,7 @@ def uniform_integer(
 Range = distributions.FloatDistribution | distributions.IntDistribution
 
 
-@gin.configurable('sweep')
+@gin.register('sweep')
 @dataclasses.dataclass(frozen=True)
 class Sweep:
   """Everything that defines a sweep; each field is bound as `sweep.FIELD`.

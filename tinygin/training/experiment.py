@@ -13,6 +13,7 @@ from annotated_types import Ge
 from annotated_types import Gt
 from annotated_types import Interval
 
+from tinygin.config import closures
 from tinygin.config import constraints
 from tinygin.data import batches
 from tinygin.data import source
@@ -28,7 +29,7 @@ Positive = Annotated[int, Ge(1)]
 _MAY_CHANGE = constraints.CONTINUABLE
 
 
-@gin.configurable('train')
+@gin.register('train')
 @dataclasses.dataclass(frozen=True)
 class Experiment:
   """Everything that defines a run; each field is bound as `train.FIELD`.
@@ -123,5 +124,5 @@ class Experiment:
       'float32' if self.precision == 'float32' else f'mixed_{self.precision}'
     )
     keras.utils.set_random_seed(self.seed)
-    with self.strategy.scope():
+    with self.strategy.scope(), closures.building():
       return self.model()

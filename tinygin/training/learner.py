@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tinygin.config import closures
 from tinygin.config import errors
 from tinygin.training import average
 from tinygin.training import checkpoints
@@ -55,7 +56,7 @@ class Learner:
     _check_loss(experiment.loss, classes)
     strategy = experiment.strategy
     weights = model.trainable_variables
-    with strategy.scope():
+    with strategy.scope(), closures.building():
       scale = keras.Variable(1.0, trainable=False, name='rate_scale')
       schedule = experiment.learning_rate(timeline)
       optimizer = experiment.optimizer(

@@ -1,0 +1,108 @@
+"""Calls components with the values that a configuration binds to them."""
+
+import contextlib
+import functools
+import re
+import traceback
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+from tinygin.config import components
+from tinygin.config import constraints
+from tinygin.config import errors
+from tinygin.config import resolution
+
+
+class Closure:
+  """A component with its bound values: what a reference `@name` becomes.
+
+  A call passes on its arguments, which win over bound values. The values are
+  resolved beforehand, scopes included, so that a call has the same effect on
+  every thread, at any time and beside any other configuration.
+  """
+
+  def __init__(
+    self,
+    node: resolution.Node,
+    nodes: Mapping[resolution.Key, resolution.Node],
+  ):
+    """Takes the component.
+
+    Args:
+      node: the component and its values.
+      nodes: all components of the program, to which references lead.
+    """
+    self.node = node
+    self._nodes = nodes
+    known = node.component.parameters
+    self._positional = [name for name in known if known[name].positional]
+    self._values = {
+      name: constraints.as_declared(argument.value, known[name].annotation)
+      for name, argument in node.arguments.items()
+    }
+    functools.update_wrapper(self, node.component.target, updated=())
+
+  def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    """Returns what the component returns; `@name()` are called anew."""
+    given = {*self._positional[: len(args)], *kwargs}
+    bound = {
+      name: self._build(value)
+      for name, value in self._values.items()
+      if name not in given
+    }
+    return self.node.component.target(*args, **bound, **kwargs)
+
+  def _build(self, value: Any) -> Any:
+    if isinstance(value, components.Target):
+      node = self._nodes[value.scope, value.component]
+      closure = Closure(node, self._nodes)
+      return closure() if value.reference.called else closure
+    return resolution.transform(value, self._build)
+
+
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+  """Turns errors of components into messages about the configuration.
+
+  It belongs around the building of models and optimizers. Later errors are
+  rather those of code, and need their traceback.
+
+  Raises:
+    InputError: a component raised a TypeError or a ValueError. The message
+      names the component, and where the parameters that it mentions are bound.
+  """
+  try:
+    yield
+  except (TypeError, ValueError) as error:
+    name, node = innermost_component(error)
+    if not name:
+      raise
+    places = [
+      f'\n  {name}.{parameter} is bound at {argument.where}.'
+      for parameter, argument in (node.arguments.items() if node else ())
+      if re.search(rf'\b{parameter}\b', str(error))
+    ]
+    raise errors.InputError(f'{name}: {error}{"".join(places)}') from error
+
+
+def innermost_component(
+  error: BaseException,
+) -> tuple[str, resolution.Node | None]:
+  """Returns the innermost component on the traceback of an error.
+
+  Returns:
+    The name of the component, or nothing; and its values, which are unknown
+    where a method of an object raised the error.
+  """
+  classes = {each.wrapped: each for each in components.registered()}
+  found: tuple[str, resolution.Node | None] = '', None
+  for frame, _ in traceback.walk_tb(error.__traceback__):
+    owner = frame.f_locals.get('self')
+    if isinstance(owner, Closure):
+      found = owner.node.name, owner.node
+    elif configurable := classes.get(type(owner)):
+      found = components.shortest(configurable), None
+  # TensorFlow raises errors in functions that it traces once more.
+  earlier = error.__cause__ or error.__context__
+  return found if found[0] or not earlier else innermost_component(earlier)
