@@ -67,6 +67,22 @@ class ConfigCase(parameterized.TestCase):
       self.load(text, bindings, **kwargs)
     self.assertEqual(str(caught.exception), '\n'.join(expected))
 
+  def assert_fault_parts(
+    self,
+    text: str | Mapping[str, str],
+    *expected: str,
+    bindings: Sequence[str] = (),
+    **kwargs: Any,
+  ) -> None:
+    """Asserts that each message has its parts, which ` | ` separates."""
+    with self.assertRaises(InputError) as caught:
+      self.load(text, bindings, **kwargs)
+    messages = str(caught.exception).split('\n')
+    self.assertLen(messages, len(expected), messages)
+    for message, parts in zip(messages, expected, strict=True):
+      for part in parts.split(' | '):
+        self.assertIn(part, message)
+
 
 def project_folders() -> list[str]:
   """Returns where includes are looked for after the including file's folder."""

@@ -1,4 +1,4 @@
-"""Keras classes, whose parameters hide behind `**kwargs`."""
+"""Keras classes, most of whose parameters are behind `**kwargs`."""
 
 import keras
 from absl.testing import absltest
@@ -48,8 +48,8 @@ class KerasTest(config_case.ConfigCase):
     ),
     (
       'keras.optimizers.Adam.learning_rate = 0.1',
-      'keras.optimizers.Adam.learning_rate at x.gin:11 cannot be bound: '
-      'train_keras.optimizer is called with it.',
+      'keras.optimizers.Adam.learning_rate at x.gin:11 cannot be bound: the '
+      'program passes it to train_keras.optimizer.',
     ),
     (
       "keras.optimizers.Adam.epsilon = '1e-7'",
@@ -82,7 +82,7 @@ class KerasTest(config_case.ConfigCase):
     ),
     (
       'keras.optimizers.SGD.momentum = 0.8',
-      'keras.optimizers.SGD.momentum at x.gin:11 is used nowhere: no reference '
+      'keras.optimizers.SGD.momentum at x.gin:11 is not used: no reference '
       'leads from train_keras to @keras.optimizers.SGD.',
     ),
   )
@@ -100,7 +100,7 @@ class KerasTest(config_case.ConfigCase):
       root='train_keras',
     )
 
-  def test_what_a_constructor_refuses(self):
+  def test_a_constructor_raises_an_error(self):
     text = _TEXT + "keras.layers.Dense.activation = 'realu'"
     configuration = self.load(text, root='train_keras')
     with self.assertRaises(config_case.InputError) as caught:

@@ -1,4 +1,4 @@
-"""What a configuration means: composition, scopes, building, replay."""
+"""Composition, scopes, building and replay of configurations."""
 
 import json
 import threading
@@ -70,18 +70,18 @@ class CompositionTest(config_case.ConfigCase):
     train = self.load(COMPLETE, flags).build()
     self.assertEqual((train.label, train.count, train.epochs), ('a;b', 5, 9))
 
-  def test_what_an_override_puts_out_of_reach_is_neither_fault_nor_kept(self):
+  def test_an_overridden_component_is_neither_a_fault_nor_kept(self):
     override = ['train.optimizer = @Momentum; Momentum.decay = 0.5']
     configuration = self.load(COMPLETE, override)
     self.assertNotIn('Adam', configuration.text())
     momentum = configuration.build().optimizer(learning_rate=1.0)
     self.assertEqual(momentum, small_components.Momentum(1.0, 0.5))
 
-  def test_other_programs_bindings_may_stand_beside(self):
+  def test_bindings_for_other_programs(self):
     text = COMPLETE + 'build.shards = 3'
     self.assert_faults(
       text,
-      'build.shards at x.gin:12 is used nowhere: no reference leads from train '
+      'build.shards at x.gin:12 is not used: no reference leads from train '
       'to @build.',
     )
     train = self.load(text, other_roots=['build'])
@@ -103,8 +103,10 @@ class CompositionTest(config_case.ConfigCase):
     self.assertEqual(block(1, name='a', width=2), (1, 3, 2, 'a'))
     self.assert_faults(
       f'{text}\nblock.width = 2\nblock.x = 3',
-      'block.width at x.gin:14 cannot be bound: train.block is called with it.',
-      'block.x at x.gin:15 cannot be bound: train.block is called with it.',
+      'block.width at x.gin:14 cannot be bound: the program passes it to '
+      'train.block.',
+      'block.x at x.gin:15 cannot be bound: the program passes it to '
+      'train.block.',
     )
 
   def test_users_own_module_from_the_working_directory(self):
@@ -146,8 +148,8 @@ small/Network.width = 4
 """
   ).replace('train.network = @Network()\n', '')
 
-  def test_a_scope_overrides_and_is_handed_on(self):
-    # Without an end of its own, the inner network would contain itself.
+  def test_a_scope_overrides_and_is_passed_on(self):
+    # The inner network would contain itself.
     self.assert_faults(
       self._SCOPED,
       'big/Network.inner at x.gin:13 leads back to big/Network.',
@@ -180,7 +182,7 @@ small/Network.width = 4
   def test_a_scoped_macro_is_another_macro(self):
     text = COMPLETE + 'a/RATE = 1\nRATE = 2\ntrain.count = %a/RATE\n'
     self.assert_faults(
-      text, 'Macro RATE at x.gin:13 is used nowhere. Did you mean a/RATE?'
+      text, 'Macro RATE at x.gin:13 is not used. Did you mean a/RATE?'
     )
     text += 'train.options = {"a": %RATE}'
     self.assertEqual(self.load(text).build().count, 1)
@@ -297,7 +299,7 @@ class ProvenanceTest(config_case.ConfigCase):
     self.assertEqual(by_name['b.b32decode', 'casefold']['source'], 'default')
     self.assertEqual(by_name['train', 'network']['value'], '@Network()')
 
-  def test_what_overridden_macros_stood_for(self):
+  def test_values_of_overridden_macros(self):
     files = {
       'x.gin': "include 'y.gin'\nSMALL = 4\ntrain.count = %SMALL\n"
       'train.names = [%NAME]\ntrain.label = %LOST',
@@ -315,10 +317,10 @@ class ProvenanceTest(config_case.ConfigCase):
     ):
       self.assertIn(f'{line}\n', explained)
 
-  def test_short_flags_are_named(self):
+  def test_macro_flags_are_named(self):
     self.write('x.gin', COMPLETE)
     configuration = loading.load(
-      ['x.gin'], [], 'train', short_flags=[('--lr', 'LEARNING_RATE = 0.5')]
+      ['x.gin'], [], 'train', macro_flags=[('--lr', 'LEARNING_RATE = 0.5')]
     )
     self.assertStartsWith(
       _lines(configuration.explained(), 'train.rate')[0],

@@ -282,16 +282,10 @@ class ContinuationTest(config_case.ConfigCase):
         COMPLETE,
         COMPLETE.replace('width = 8', 'width = 16'),
       )
-    self.assertEqual(
-      str(caught.exception),
-      f"""The run in {self.directory} was started with another configuration:
-
-parameter      saved    now
--------------  -------  -----
-Network.width  8        16
-
-Start another run, or continue this one with its configuration.""",
-    )
+    first, *_, row, _, last = str(caught.exception).split('\n')
+    self.assertIn(str(self.directory), first)
+    self.assertRegex(row, r'\.Network\.width +8 +16$')
+    self.assertStartsWith(last, 'Start another run')
     with self.assertRaises(errors.InputError):
       self.check(
         COMPLETE,

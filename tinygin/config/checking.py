@@ -1,4 +1,4 @@
-"""Finds everything that is wrong with a configuration, at once."""
+"""Finds all faults of a configuration, so that one message can list them."""
 
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from tinygin.config import statements
 
 
 def unknown_macros(document: statements.Document) -> Iterator[str]:
-  """Yields the macros that are used and have no value."""
+  """Reports macros that are used but not set."""
   for macro, binding in _open_macros(document):
     if macro == statements.REQUIRED:
       yield (
-        f'{binding.name} must be set: {binding.place} leaves it open '
-        f'(%{statements.REQUIRED}).'
+        f'{binding.name} must be set: it is %{statements.REQUIRED} at '
+        f'{binding.place}.'
       )
     else:
       near = components.nearest(macro, document.macros)
@@ -35,14 +35,14 @@ def _open_macros(
 
 
 def statement_faults(document: statements.Document) -> Iterator[str]:
-  """Yields what is bound twice, and macros that are set and never used."""
+  """Reports names that are bound twice, and unused macros."""
   for bindings in document.by_name.values():
     yield from _repeated(bindings)
   yield from _unused_macros(document)
 
 
 def circular_macros(document: statements.Document) -> Iterator[str]:
-  """Yields the macros that have no value, as they refer to themselves."""
+  """Reports macros that refer to themselves."""
 
   def following(name: str) -> list[str]:
     used = resolution.macros(document.macros[name][-1].value)
@@ -54,7 +54,7 @@ def circular_macros(document: statements.Document) -> Iterator[str]:
 
 
 def _unused_macros(document: statements.Document) -> Iterator[str]:
-  """Yields the macros that nothing uses, nor means by a misspelt name."""
+  """Reports unused macros, except those that a misspelt name probably means."""
   used = _used_macros(document)
   meant = {
     components.nearest_name(macro, document.macros)
@@ -68,7 +68,7 @@ def _unused_macros(document: statements.Document) -> Iterator[str]:
         if place.is_flag:
           yield f'{place} has no effect: nothing uses macro {name}.{near}'
         else:
-          yield f'Macro {name} at {place} is used nowhere.{near}'
+          yield f'Macro {name} at {place} is not used.{near}'
 
 
 def _used_macros(document: statements.Document) -> set[str]:
@@ -80,7 +80,7 @@ def _used_macros(document: statements.Document) -> set[str]:
 
 
 def clashes(document: statements.Document) -> Iterator[str]:
-  """Yields what a short flag and `--gin_bindings` both set."""
+  """Reports names that a macro flag and `--gin_bindings` both set."""
   short = {
     name: last.place
     for name, (*_, last) in document.by_name.items()
@@ -95,13 +95,13 @@ def clashes(document: statements.Document) -> Iterator[str]:
     named = {m for each in bindings for m in resolution.macros(each.value)}
     if others:
       for macro in sorted(short.keys() & {name, *named}):
-        yield f'{short[macro]} and {others[-1]} both set {name}: give one.'
+        yield f'{short[macro]} and {others[-1]} both set {name}: use only one.'
 
 
 def unknown_components(
   document: statements.Document, registry: components.Registry
 ) -> Iterator[str]:
-  """Yields the names that no component has."""
+  """Reports names that mean no component, or several."""
   places: dict[str, dict[statements.Place, None]] = {}
   for binding in document.bindings:
     used = resolution.references(binding.value)
@@ -115,7 +115,7 @@ def unknown_components(
 
 
 def faults(program: resolution.Program) -> Iterator[str]:
-  """Yields what is wrong with the values, once references are followed."""
+  """Reports wrong names, types and values of all reached components."""
   for bindings in program.bound.values():
     yield from _repeated(bindings)
   meant: dict[
@@ -134,18 +134,18 @@ def faults(program: resolution.Program) -> Iterator[str]:
     yield from _call_faults(node, given)
     yield from _endless_calls(node)
     if index == 0:
-      by = f'{node.name} is what the program runs'
+      by = f'the program runs {node.name}'
       yield from _missing(node, given, by)
   for name, argument, annotation in program.unreached():
     if not constraints.matches(argument.value, annotation):
       yield constraints.fault(name, argument.value, annotation, argument.where)
   for scope, (use, near) in unknown_scopes.items():
-    hint = f' Did you mean {near}?' if near else ' Nothing is bound in it.'
+    hint = f' Did you mean {near}?' if near else ' It has no bindings.'
     yield f'Unknown scope {scope} in {use.target} at {use.place}.{hint}'
 
 
 def _repeated(bindings: list[statements.Binding]) -> Iterator[str]:
-  """Yields one parameter bound twice in a file or flag."""
+  """Reports a parameter that one file or flag binds twice."""
   firsts: dict[str, statements.Binding] = {}
   for each in bindings:
     first = firsts.setdefault(each.place.origin, each)
@@ -170,7 +170,7 @@ def _unknown_parameter(
 
 
 def _argument_faults(node: resolution.Node) -> Iterator[str]:
-  """Yields values that do not fit the annotations of their parameters."""
+  """Reports values that do not fit the annotations of their parameters."""
   for name, argument in node.arguments.items():
     annotation = node.component.parameters[name].annotation
     if not constraints.matches(argument.value, annotation):
@@ -180,27 +180,27 @@ def _argument_faults(node: resolution.Node) -> Iterator[str]:
 
 
 def _call_faults(node: resolution.Node, given: set[str]) -> Iterator[str]:
-  """Yields what the references to a component lack or should not have."""
+  """Reports missing and superfluous arguments of the calls of a component."""
   supplied_by: dict[str, str] = {}
   for use in node.uses:
     for name in sorted(use.supplied or ()):
       if name not in node.component.parameters:
         yield (
-          f'{use.target} at {use.place} must take {name}: {use.name} is '
-          'called with it.'
+          f'{use.target} at {use.place} must have a parameter {name}: the '
+          f'program passes it to {use.name}.'
         )
       supplied_by.setdefault(name, use.name)
   for name, user in supplied_by.items():
     if name in node.arguments:
       yield (
         f'{node.name}.{name} at {node.arguments[name].binding.place} cannot '
-        f'be bound: {user} is called with it.'
+        f'be bound: the program passes it to {user}.'
       )
   reported: set[str] = set()
   for use in node.uses:
     by = f'{use.target} at {use.place} needs it'
     supplied = use.supplied
-    if supplied is None:  # Unknown: all that Python does not ask for may be.
+    if supplied is None:  # Unknown: assume all parameters without default.
       supplied = {
         name
         for name, each in node.component.parameters.items()
@@ -211,7 +211,7 @@ def _call_faults(node: resolution.Node, given: set[str]) -> Iterator[str]:
 
 
 def _missing(node: resolution.Node, given: set[str], by: str) -> Iterator[str]:
-  """Yields what must be bound and is not; `given` are other parameters."""
+  """Reports required parameters that are neither bound nor given otherwise."""
   given = given | set(node.arguments)
   for name, parameter in node.component.parameters.items():
     if parameter.is_required and name not in given:
@@ -227,7 +227,7 @@ def _missing(node: resolution.Node, given: set[str], by: str) -> Iterator[str]:
 
 
 def _endless_calls(node: resolution.Node) -> Iterator[str]:
-  """Yields the called references through which a component needs itself."""
+  """Reports called references that form a circle."""
 
   def callers(of: resolution.Node) -> list[resolution.Node]:
     return [each.user for each in of.uses if each.target.reference.called]
@@ -244,10 +244,10 @@ def unused(
   root: components.Component,
   other_roots: Sequence[components.Component],
 ) -> Iterator[str]:
-  """Yields bindings of components to which no reference leads.
+  """Reports bindings of components that no reference leads to.
 
-  In a file a binding may stand whose component an override has replaced; what
-  a flag sets must have an effect.
+  Bindings in files may belong to components that an override has replaced.
+  Bindings in flags must have an effect.
   """
   reached = {
     (outer, component)
@@ -264,34 +264,34 @@ def unused(
         near = components.nearest(scope, scopes - {''})
         yield (
           f'Unknown scope {scope} in {binding.name} at {binding.place}.'
-          f'{near or " No reference names it."}'
+          f'{near or " No reference has it."}'
         )
       else:
         inside = f' in scope {scope}' if scope else ''
         yield (
-          f'{binding.name} at {binding.place} is used nowhere: no reference '
+          f'{binding.name} at {binding.place} is not used: no reference '
           f'leads from {root.name} to @{binding.component}{inside}.'
         )
   if program.misspelt:
-    return  # What a misspelt binding leads to would seem to have no effect.
+    return  # Their values would cause false reports.
   effective = {
     id(statement)
     for node in program.nodes.values()
     for argument in node.arguments.values()
-    for statement in (argument.binding, *program.definitions(argument.binding))
+    for statement in program.definitions(argument.binding)
   }
   in_reach = [all_ for key, all_ in program.bound.items() if key[:2] in reached]
   used = _used_macros(document)
   in_reach += [all_ for name, all_ in document.macros.items() if name in used]
   for *_, last in in_reach:
     if last.place.is_flag and id(last) not in effective:
-      yield (f'{last.place} has no effect: nothing that runs uses {last.name}.')
+      yield f'{last.place} has no effect: the program does not use {last.name}.'
 
 
 def _unknown_scopes(
   program: resolution.Program,
 ) -> dict[str, tuple[resolution.Use, str]]:
-  """Returns the scopes without bindings, each with a use and the nearest."""
+  """Returns scopes without bindings: a use of each, and a similar scope."""
   return {
     use.target.reference.scope: (
       use,

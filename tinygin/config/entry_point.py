@@ -132,7 +132,7 @@ def load_from_flags(
     flags.FLAGS.gin_file,
     flags.FLAGS.gin_bindings,
     root,
-    short_flags=_short_bindings(),
+    macro_flags=_macro_bindings(),
     search_paths=flags.FLAGS.gin_search_path,
     other_roots=other_roots,
   )
@@ -145,7 +145,7 @@ def load_from_flags(
   return configuration
 
 
-def _short_bindings() -> list[tuple[str, str]]:
+def _macro_bindings() -> list[tuple[str, str]]:
   """Returns the macro flags that are given, with what they bind."""
   return [
     (f'--{name}', f'{macro} = {flags.FLAGS[name].value}')

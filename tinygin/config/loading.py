@@ -1,8 +1,8 @@
-"""Loads gin files and bindings into a configuration that is known to be right.
+"""Loads gin files and bindings into a checked configuration.
 
-Everything is checked before anything is built. Text that cannot be read is told
-before TensorFlow is imported for the sake of the components; all other faults
-come together.
+Everything is checked before anything is built. Wrong syntax is reported before
+components, and TensorFlow with them, are imported; all other faults are
+reported together.
 """
 
 import json
@@ -25,33 +25,31 @@ def load(
   gin_bindings: Sequence[str],
   root: str,
   *,
-  short_flags: Sequence[tuple[str, str]] = (),
+  macro_flags: Sequence[tuple[str, str]] = (),
   search_paths: Sequence[str] = (),
   other_roots: Sequence[str] = (),
 ) -> 'Configuration':
-  """Loads files, then bindings, then short flags; later ones win.
+  """Loads files, then bindings, then macro flags; later ones win.
 
   Args:
-    gin_files: See `statements.read`.
-    gin_bindings: See `statements.read`.
-    root: The name of the component that the program builds.
-    short_flags: See `statements.read`.
-    search_paths: See `statements.read`.
-    other_roots: Names of what other programs build from the same files: what
-      is bound for them is not unused.
-
-  Returns:
-    The configuration.
+    gin_files: see `statements.read`.
+    gin_bindings: see `statements.read`.
+    root: the name of the component that the program builds.
+    macro_flags: see `statements.read`.
+    search_paths: see `statements.read`.
+    other_roots: components that other programs build from the same files.
+      Bindings for them count as used.
 
   Raises:
-    InputError: Something is wrong; the message has one line for each fault.
+    InputError: the configuration is wrong; the message has a line for each
+      fault.
   """
   if not gin_files and not any('import' in each for each in gin_bindings):
     raise errors.InputError(
       'No configuration is given. Start, for example, with '
       '--gin_file=gin/quickstart.gin'
     )
-  document = statements.read(gin_files, gin_bindings, short_flags, search_paths)
+  document = statements.read(gin_files, gin_bindings, macro_flags, search_paths)
   _raise_if([*document.faults, *checking.circular_macros(document)])
   found = [*checking.statement_faults(document)]
   hiding = [*checking.unknown_macros(document), *checking.clashes(document)]
@@ -60,14 +58,14 @@ def load(
   hiding += checking.unknown_components(document, registry)
   start = registry.find(root)
   if start is None and not registry.faults:
-    hiding.append(f'No import line brings {root}, which this program runs.')
+    hiding.append(f'No import registers {root}, which this program runs.')
   if start is None:
     _raise_if([*hiding, *found])
   program = resolution.Program(document, registry)
   root_node = program.follow('', start)
   others = [each for each in map(registry.find, other_roots) if each]
   found += checking.faults(program)
-  if not hiding:  # Else too much would seem to be out of reach.
+  if not hiding:  # Unresolved names would cause false reports.
     found += checking.unused(document, program, start, others)
   _raise_if([*hiding, *found])
   return Configuration(document, program, root_node)
@@ -79,7 +77,7 @@ def _raise_if(faults: Iterable[str]) -> None:
 
 
 class Configuration:
-  """A complete and correct configuration of one program."""
+  """A complete and checked configuration of one program."""
 
   def __init__(
     self,
@@ -92,22 +90,22 @@ class Configuration:
     self._root = root
 
   def text(self) -> str:
-    """Returns one self-contained gin file that replays the run."""
+    """Returns the text of one gin file that repeats the run."""
     return printing.config_text(self._document, self._program)
 
   def explained(self) -> str:
-    """Returns every parameter with its value and where that came from."""
+    """Returns every parameter with its value and the place that set it."""
     return printing.explained(self._program)
 
   def json(self) -> str:
-    """Returns what `explained` does, as a JSON list."""
+    """Returns the parameters and their places as a JSON list."""
     return json.dumps([*printing.records(self._program)], indent=2) + '\n'
 
   def fixed(self) -> set[str]:
-    """Returns the parameters that may not change when a run is continued.
+    """Returns the parameters that cannot change when a run is continued.
 
-    All but those that are declared `constraints.CONTINUABLE`, and those of
-    components that are reached only through such.
+    Parameters that are declared `constraints.CONTINUABLE` can change, and those
+    of components that only such parameters reach.
     """
 
     def kept(node: resolution.Node) -> set[str]:
@@ -133,7 +131,7 @@ class Configuration:
     }
 
   def place(self, parameter: str) -> statements.Place:
-    """Returns where the value of a parameter of the root was set."""
+    """Returns where the value of a parameter of the root is set."""
     return self._root.arguments[parameter].setter.place
 
   def build(self) -> Any:

@@ -28,7 +28,7 @@ def config_text(
       scope = f'{binding.scope}/' if binding.scope else ''
       key = f'{scope}{node.component.full_name}.{name}'
       decisive.setdefault(id(binding), (key, binding))
-      for definition in program.definitions(binding):
+      for definition in program.definitions(binding)[1:]:
         macros.setdefault(definition.name, definition)
 
   def statement(name: str, binding: statements.Binding) -> str:

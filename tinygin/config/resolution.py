@@ -1,12 +1,12 @@
-"""Follows a program's references from its root: who gets which value, whence.
+"""Resolves which component gets which value, and from where.
 
-The meaning of a configuration is fixed here, before gin calls anything:
+The rules, before anything is called:
 
-- Of several bindings of one parameter the last one wins.
-- In scope `a/b` the bindings of `a/b` win over those of `a`, those over
-  unscoped ones.
-- A macro stands for its last value, wherever it is used.
-- A reference without a scope stays in the scope of the component that uses it.
+- The last binding of a parameter wins.
+- In scope `a/b`, bindings of `a/b` win over those of `a`, which win over those
+  without a scope.
+- A macro has its last value wherever it is used.
+- A reference without a scope keeps the scope of the component that uses it.
 """
 
 import dataclasses
@@ -29,15 +29,15 @@ T = TypeVar('T', bound=Hashable)
 
 @dataclasses.dataclass(frozen=True)
 class Argument:
-  """The value that a parameter gets, and what has set it.
+  """The value of a parameter, and the statements that set it.
 
   Attributes:
-    value: Macros are replaced; references are `components.Target`.
-    binding: The statement that binds the parameter.
-    macros: The macro that the binding names, the macro that this one names, …:
-      the last one's definition has set the value.
-    overridden: Earlier statements on what has set the value, latest first, with
-      their values as `value`; those that left it open are not among them.
+    value: the value without macros; references are `components.Target`.
+    binding: the statement that binds the parameter.
+    macros: the definitions of the macro that is bound, of the macro which that
+      one names, and so on.
+    overridden: the statements that the setter overrides, latest first, with
+      resolved values.
   """
 
   value: Any
@@ -47,26 +47,26 @@ class Argument:
 
   @property
   def setter(self) -> statements.Binding:
-    """The statement in which the value itself stands."""
+    """The statement that contains the value itself."""
     return self.macros[-1] if self.macros else self.binding
 
   @property
   def where(self) -> str:
-    """The setter's place, for messages."""
+    """The place of the setter, for messages."""
     macro = f' ({self.setter.name})' if self.macros else ''
     return f'{self.setter.place}{macro}'
 
 
 @dataclasses.dataclass(frozen=True)
 class Use:
-  """A reference that leads to a component.
+  """A reference to a component.
 
   Attributes:
-    user: The component whose parameter holds the reference.
-    parameter: That parameter.
-    target: The reference.
-    supplied: What the program gives when it calls the reference; None when
-      that is unknown.
+    user: the component that has the reference as an argument.
+    parameter: the name of that argument.
+    target: the reference.
+    supplied: the parameters that the program passes when it calls the
+      reference; None if that is unknown.
   """
 
   user: 'Node'
@@ -76,18 +76,18 @@ class Use:
 
   @property
   def name(self) -> str:
-    """The referring parameter, `train.model`."""
+    """The parameter with the reference, such as `train.model`."""
     return f'{self.user.name}.{self.parameter}'
 
   @property
   def place(self) -> str:
-    """Where the reference stands."""
+    """Where the reference is."""
     return self.user.arguments[self.parameter].where
 
 
 @dataclasses.dataclass(eq=False)
 class Node:
-  """A component in a scope, with everything that it gets."""
+  """A component in a scope, with its arguments and the references to it."""
 
   scope: str
   component: components.Component
@@ -101,12 +101,12 @@ class Node:
 
   @property
   def supplied(self) -> set[str]:
-    """The parameters that the program itself gives."""
+    """The parameters that the program passes."""
     return {name for use in self.uses for name in use.supplied or ()}
 
 
 class _Unknown(statements.Macro):
-  """The value of a macro that nothing sets: a fault of its own, no other."""
+  """The value of a macro that is not set, which is reported elsewhere."""
 
   def fits(self, annotation: Any) -> bool:
     """Whether it fits an annotation: always."""
@@ -115,15 +115,14 @@ class _Unknown(statements.Macro):
 
 
 class Program:
-  """All that a root component reaches.
+  """The components that a root component reaches by references.
 
   Attributes:
-    nodes: What is reached, the root first, in the order of the references.
-    bound: Every binding of every parameter of known components, by scope,
-      selector and parameter, in order.
-    misspelt: The bindings of parameters that known components do not have.
-    scopes: The scopes in which anything is bound, that of no name among them.
-    macros: Every definition of every macro, in order.
+    nodes: the reached components, in the order of the references.
+    bound: all bindings of parameters of known components, in order.
+    misspelt: the bindings of parameters that known components do not have.
+    scopes: the scopes of all bindings, and the empty scope.
+    macros: all definitions of each macro, in order.
   """
 
   def __init__(
@@ -146,7 +145,7 @@ class Program:
         self.misspelt.append((component, binding))
 
   def follow(self, scope: str, component: components.Component) -> Node:
-    """Fills `nodes` with a component and all that its values lead to."""
+    """Adds a component, and all that its arguments refer to, to `nodes`."""
     key = scope, component
     if key in self.nodes:
       return self.nodes[key]
@@ -156,7 +155,7 @@ class Program:
         node.arguments[name] = argument
     for name, argument in node.arguments.items():
       annotation = component.parameters[name].annotation
-      # What does not fit is one fault, not also one of what it leads to.
+      # A wrong reference is one fault; its arguments are not reported too.
       fits = constraints.matches(argument.value, annotation)
       for target, wanted in _targets(argument.value, annotation):
         reached = self.follow(target.scope, target.component)
@@ -193,7 +192,7 @@ class Program:
     return Argument(value, bindings[-1], tuple(through), resolved)
 
   def resolve(self, value: Any, scope: str) -> Any:
-    """Replaces macros by their values and references by targets."""
+    """Replaces macros by their values, and references by targets."""
     if isinstance(value, statements.Macro):
       if value.name not in self.macros:
         return _Unknown(value.name)
@@ -212,9 +211,9 @@ class Program:
     return transform(value, self.with_full_names)
 
   def unreached(self) -> Iterator[tuple[str, Argument, Any]]:
-    """Yields what no component in `nodes` gets: name, value, annotation.
+    """Yields the name, argument and annotation of each unused binding.
 
-    Without what macros stand in, which may be set to fit another component.
+    Those with macros are left out, as their values may fit other components.
     """
     got = {
       id(argument.binding)
@@ -228,7 +227,7 @@ class Program:
         yield last.name, argument, component.parameters[parameter].annotation
 
   def touched(self, roots: Iterable[components.Component]) -> set[Key]:
-    """Returns what any binding, also an overridden one, leads to."""
+    """Returns what roots reach by all bindings, also by overridden ones."""
     by_component: dict[components.Component, list[statements.Binding]] = {}
     for (_, component, _), bindings in self.bound.items():
       by_component.setdefault(component, []).extend(bindings)
@@ -239,40 +238,37 @@ class Program:
       scope, used = key
       for binding in by_component.get(used, ()):
         if binding.scope in prefixes(scope):
-          for reference in self._all_references(binding.value):
-            if component := self._registry.find(reference.component):
-              yield reference.scope or scope, component
+          for each in self.definitions(binding, overridden=True):
+            for reference in references(each.value):
+              if component := self._registry.find(reference.component):
+                yield reference.scope or scope, component
 
     return {*reachable([('', root) for root in roots], following)}
 
   def definitions(
-    self, binding: statements.Binding
+    self, binding: statements.Binding, overridden: bool = False
   ) -> list[statements.Binding]:
-    """Returns the macro definitions that a binding's value stands on."""
-    names = reachable(
-      macros(binding.value), lambda name: macros(self.macros[name][-1].value)
-    )
-    return [self.macros[name][-1] for name in names]
+    """Returns the binding and the macro definitions that its value uses.
 
-  def _all_references(self, value: Any) -> Iterator[statements.Reference]:
-    yield from references(value)
-    names = reachable(
-      macros(value),
-      lambda name: (
-        used
-        for each in self.macros.get(name, ())
-        for used in macros(each.value)
+    Args:
+      binding: a binding or a macro definition.
+      overridden: whether definitions that others override count too.
+    """
+    first = 0 if overridden else -1
+    return reachable(
+      [binding],
+      lambda each: (
+        definition
+        for name in macros(each.value)
+        for definition in self.macros.get(name, [])[first:]
       ),
     )
-    for name in names:
-      for definition in self.macros.get(name, ()):
-        yield from references(definition.value)
 
 
 def reachable(
   starts: Iterable[T], following: Callable[[T], Iterable[T]]
 ) -> list[T]:
-  """Returns the starts and all that follows from them, each once."""
+  """Returns the starts and everything that follows from them, once each."""
   found = dict.fromkeys(starts)
   ahead = [*found]
   while ahead:
@@ -283,7 +279,7 @@ def reachable(
 
 
 def prefixes(scope: str) -> Iterator[str]:
-  """Yields the scopes whose bindings hold in a scope, outermost first."""
+  """Yields the scopes whose bindings apply in a scope, outermost first."""
   yield ''
   parts = scope.split('/') if scope else []
   for count in range(1, len(parts) + 1):
@@ -300,7 +296,7 @@ def transform(value: Any, function: Any) -> Any:
 
 
 def leaves(value: Any) -> Iterator[Any]:
-  """Yields what stands in a value, however deep."""
+  """Yields the innermost elements of a value."""
   if isinstance(value, dict):
     value = [*value.values()]
   if isinstance(value, list | tuple):
@@ -323,7 +319,7 @@ def macros(value: Any) -> Iterator[str]:
 def _targets(
   value: Any, annotation: Any
 ) -> Iterator[tuple[components.Target, Any]]:
-  """Yields the references in a value, each with what is wanted there."""
+  """Yields the references in a value, each with its annotation."""
   if isinstance(value, components.Target):
     if value.component:
       yield value, annotation
@@ -336,7 +332,7 @@ def _targets(
 
 
 def _supplied(target: components.Target, wanted: Any) -> frozenset[str] | None:
-  """Returns the names that a call of the reference supplies, as declared."""
+  """Returns the parameters that calls of a reference pass, as declared."""
   if target.reference.called:
     return frozenset()
   known = target.component.parameters

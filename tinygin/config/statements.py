@@ -1,8 +1,7 @@
-"""Reads gin files and flags into statements that know where they stand.
+"""Reads gin files and flags into statements, each with its place.
 
-Nothing is imported and nothing is looked up here: this is the part of the
-language that needs no program. gin's own parser does the parsing; holes in it
-through which a mistake would slip are closed in `_Parser`.
+gin's parser does the parsing; `_Parser` refuses the mistakes that gin accepts.
+Nothing is imported here, so that wrong syntax is reported at once.
 """
 
 import dataclasses
@@ -84,12 +83,12 @@ class Macro:
     return f'%{self.name}'
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Binding:
   """`scope/component.parameter = value`, or `MACRO = value`.
 
-  A macro's `component` is empty and its `parameter` is the macro's name, which
-  includes its scope.
+  For a macro, `component` is empty, and `parameter` is the macro's name with
+  its scope.
   """
 
   scope: str
@@ -113,7 +112,7 @@ Import = config_parser.ImportStatement
 
 @dataclasses.dataclass
 class Document:
-  """All statements in the order in which they take effect, and the faults."""
+  """Statements in the order in which they take effect, and error messages."""
 
   bindings: list[Binding] = dataclasses.field(default_factory=list)
   imports: list[Import] = dataclasses.field(default_factory=list)
@@ -140,20 +139,21 @@ class Document:
 def read(
   gin_files: Sequence[str],
   gin_bindings: Sequence[str] = (),
-  short_flags: Sequence[tuple[str, str]] = (),
+  macro_flags: Sequence[tuple[str, str]] = (),
   search_paths: Sequence[str] = (),
 ) -> Document:
-  """Reads files with all they include, then bindings, then short flags.
+  """Reads files and the files they include, then bindings, then macro flags.
 
   Args:
-    gin_files: Paths as the user wrote them.
-    gin_bindings: Each holds bindings separated by newlines or `;`.
-    short_flags: Pairs of a flag and the binding that it stands for, such as
+    gin_files: paths as the user wrote them.
+    gin_bindings: texts with bindings, separated by newlines or `;`.
+    macro_flags: pairs of a flag and its binding, such as
       `('--epochs', 'EPOCHS = 3')`.
-    search_paths: Folders for includes, after the including file's own.
+    search_paths: folders in which included files are searched, after the
+      folder of the including file.
 
   Returns:
-    The statements; what could not be read is among the document's faults.
+    The statements, and a message for everything that could not be read.
   """
   reader = _Reader(search_paths)
   for name in gin_files:
@@ -161,18 +161,18 @@ def read(
   for index, text in enumerate(gin_bindings):
     flag = f'{_BINDINGS_FLAG}[{index}]'
     reader.read_text(_split_lines(text), Place(flag))
-  for flag, text in short_flags:
+  for flag, text in macro_flags:
     reader.read_text(text, Place(flag))
   return reader.document
 
 
 class _Reader:
-  """Reads each file once, at the first include that names it."""
+  """Reads each file once, at its first include."""
 
   def __init__(self, search_paths: Sequence[str]):
     self.document = Document()
     self._search_paths = [paths.resolve(each) for each in search_paths]
-    self._brought_by: dict[str, str] = {}  # From real paths.
+    self._included_by: dict[str, str] = {}  # From real paths.
     self._open: list[str] = []
 
   def read_argument(self, name: str) -> None:
@@ -182,14 +182,14 @@ class _Reader:
     except errors.InputError as error:
       self._fault(f'{error} Given by --gin_file={name}.')
       return
-    if earlier := self._brought_by.get(os.path.realpath(path)):
+    if earlier := self._included_by.get(os.path.realpath(path)):
       self._fault(
-        f'--gin_file={name} has no effect: {earlier} has brought it already.'
+        f'--gin_file={name} has no effect: {earlier} has read it already.'
       )
     self._read_file(path, f'--gin_file={name}', ())
 
   def read_text(self, text: str, place: Place) -> None:
-    """Takes the statements of a file or flag, and follows the includes."""
+    """Reads the statements of a file or flag and the files it includes."""
     has_bindings = False
     for statement in parse(text, place):
       if isinstance(statement, str):
@@ -200,12 +200,12 @@ class _Reader:
         self.document.bindings.append(statement)
         has_bindings = True
       elif place.is_flag:
-        self._fault(f'No include at {place}: give it as --gin_file.')
+        self._fault(f'Flags cannot include files: use --gin_file. At {place}.')
       elif has_bindings:
         name, where = statement
         self._fault(
-          f'The include of {name} at {where} must stand above all bindings: '
-          'what it binds would override them.'
+          f'The include of {name} at {where} must come before all bindings, '
+          'as it would override them.'
         )
       else:
         self._include(*statement)
@@ -222,20 +222,20 @@ class _Reader:
     self._read_file(path, str(place), (str(place), *place.chain))
 
   def _read_file(
-    self, path: str, brought_by: str, chain: tuple[str, ...]
+    self, path: str, included_by: str, chain: tuple[str, ...]
   ) -> None:
     real, name = os.path.realpath(path), paths.display(path)
     if real in self._open:
-      self._fault(f'Circular include of {name} at {brought_by}.')
-    if real in self._brought_by:
+      self._fault(f'Circular include of {name} at {included_by}.')
+    if real in self._included_by:
       return
-    self._brought_by[real] = brought_by
+    self._included_by[real] = included_by
     try:
       with open(path, encoding='utf-8-sig') as file:
         text = file.read()
     except (OSError, UnicodeError) as error:
       reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
-      self._fault(f'Cannot read {name}: {reason}. Given by {brought_by}.')
+      self._fault(f'Cannot read {name}: {reason}. Given by {included_by}.')
       return
     self._open.append(real)
     self.read_text(text, Place(name, None, chain))
@@ -250,16 +250,16 @@ def parse(text: str, place: Place) -> Iterator[Any]:
 
   Args:
     text: gin statements.
-    place: The file or flag; lines are added to it.
+    place: the file or flag, without a line.
 
   Yields:
-    `Binding`, `Import`, `(included file, place)`, or a fault as a string, after
-    which the rest of the text is given up.
+    `Binding`, `Import` or `(included file, place)`; or an error message, after
+    which the rest of the text is ignored.
   """
   try:
     parser = _Parser(io.StringIO(text + '\n'), _Delegate())
-    # Not `for statement in parser`: it would take gin's own StopIteration at
-    # an unexpected end for the end of the file.
+    # A `for` loop would take the StopIteration that gin raises at an unexpected
+    # end for the end of the file.
     while (parsed := parser.parse_statement()) is not None:
       where = _at_line(place, parsed.location.line_num)
       if isinstance(parsed, config_parser.BindingStatement):
@@ -293,8 +293,8 @@ def _binding(parsed: config_parser.BindingStatement, place: Place) -> Any:
     )
   if not re.fullmatch(_MACRO, parsed.selector):
     return (
-      f'{parsed.selector} = {parsed.value!r} at {place} names no component. '
-      'Write component.parameter, or capitals for a macro.'
+      f'{parsed.selector} = {parsed.value!r} at {place} has no component. '
+      'Write component.parameter, or a macro in capitals.'
     )
   scope = f'{parsed.scope}/' if parsed.scope else ''
   return Binding('', '', scope + parsed.selector, parsed.value, place)
@@ -311,7 +311,7 @@ class _Delegate(config_parser.ParserDelegate):
 
 
 class _Parser(config_parser.ConfigParser):
-  """gin's parser, without what it lets pass."""
+  """gin's parser, which also refuses what gin misreads."""
 
   def parse_statement(self) -> Any:
     statement = super().parse_statement()
@@ -322,11 +322,13 @@ class _Parser(config_parser.ConfigParser):
     return statement
 
   def _maybe_parse_basic_type(self) -> tuple[bool, Any]:
-    # gin drops the sign of -%MACRO and of -@reference().
+    # gin drops the sign of -%MACRO and -@reference().
     location = self._current_location()
     success, value = super()._maybe_parse_basic_type()
     if not success and location.line_content[location.char_num :][:1] == '-':
       self._raise_syntax_error('Only a number can be negative.', location)
+    if isinstance(value, int) and value.bit_length() > 63:
+      self._raise_syntax_error('Integers have at most 64 bits.', location)
     return success, value
 
   def _maybe_parse_container(self) -> tuple[bool, Any]:
@@ -336,19 +338,19 @@ class _Parser(config_parser.ConfigParser):
     return result
 
   def _parse_dict_item(self) -> tuple[Any, Any]:
-    # gin takes the last of two equal keys.
+    # gin keeps the last of two equal keys.
     location = self._current_location()
     key, value = super()._parse_dict_item()
     if isinstance(key, Macro | Reference):
-      self._raise_syntax_error(f'{key} cannot be a key.', location)
+      self._raise_syntax_error(f'{key} cannot be a dictionary key.', location)
     if key in self._keys:
-      self._raise_syntax_error(f'The key {key!r} stands twice.', location)
+      self._raise_syntax_error(f'Duplicate key {key!r}.', location)
     self._keys.append(key)
     return key, value
 
 
 def is_writable(value: Any) -> bool:
-  """Whether a value's text means the value: not so 1e999, which is `inf`."""
+  """Whether gin reads a written value back as the same value, unlike 1e999."""
   try:
     text = io.StringIO(f'{value!r}\n')
     return _Parser(text, _Delegate()).parse_value() == value
@@ -356,74 +358,57 @@ def is_writable(value: Any) -> bool:
     return False
 
 
-_UNQUOTED = re.compile(
-  r'\s*(?P<name>[\w./]+)\s*=\s*(?P<value>[A-Za-z_~./][^\'"#@%]*?)\s*(#.*)?$'
+_NAME = r'([\w./]+)\s*=\s*'
+_HINTS = (
+  (r'include\s+([\w./-]+)', "a file name needs quotes: include '{0}'"),
+  (r'([\w./]+) *: *([^\s#].*)', 'a value needs an =: {0} = {1}'),
+  (_NAME + '(?i:true|yes)', 'write True.'),
+  (_NAME + '(?i:false|no)', 'write False.'),
+  (_NAME + '(?i:none|null)', 'write None.'),
+  (_NAME + '(?i:nan|inf|infinity)', 'a number must be finite.'),
+  (_NAME + r'([A-Za-z_][\w./]*\(\))', 'a reference needs an @: {0} = @{1}'),
+  (_NAME + f'({_MACRO})', 'a macro needs a %: {0} = %{1}'),
+  (_NAME + r'([A-Za-z_~./][\w./~ -]*)', "a string needs quotes: {0} = '{1}'"),
 )
-_CONSTANTS = {
-  **{'true': 'True', 'false': 'False', 'none': 'None', 'null': 'None'},
-  **{'yes': 'True', 'no': 'False'},
-}
 
 
 def _syntax_fault(error: Exception, text: str, place: Place) -> str:
-  """Says what the parser stumbled over, with the line shown."""
+  """Returns a message with the line that the parser refused, and a hint."""
   lines = text.split('\n')
   reason, number = _reason_and_line(error, lines)
   line = lines[number - 1].strip() if number <= len(lines) else ''
   where = _at_line(place, number)
-  if included := re.fullmatch(r'include\s+([\w./-]+)', line):
-    quoted = f"include '{included[1]}'"
-    return f'{line} at {where}: a file name needs quotes: {quoted}'
-  if colon := re.fullmatch(r'([\w./]+) *: *([^\s#].*)', line):
-    name, value = colon.groups()
-    return f'{line} at {where}: a value needs an =: {name} = {value}'
-  if unquoted := _UNQUOTED.match(line):
-    hint = _value_hint(unquoted['name'], unquoted['value'], place)
-    if hint:
-      return f'{line} at {where}: {hint}'
+  for pattern, hint in _HINTS:
+    if found := re.fullmatch(rf'{pattern}\s*(?:#.*)?', line):
+      return (
+        f'{line} at {where}: {hint.format(*map(str.strip, found.groups()))}'
+      )
   return f'Syntax error at {where}: {reason} Received: {line}'
-
-
-def _value_hint(name: str, value: str, place: Place) -> str:
-  """Says how a bare word is written, as what it seems to be."""
-  if value.lower() in _CONSTANTS:
-    return f'write {_CONSTANTS[value.lower()]}.'
-  if value.lower() in ('nan', 'inf', 'infinity'):
-    return 'a number must be finite.'
-  if re.fullmatch(r'[\w./]+\(\)', value):
-    return f'a reference needs an @: {name} = @{value}'
-  if re.fullmatch(_MACRO, value):
-    return f'a macro needs a %: {name} = %{value}'
-  if re.fullmatch(r'[\w./~ -]+', value):
-    quote = '"' if place.is_flag else ''
-    return f"a string needs quotes: {quote}{name} = '{value}'{quote}."
-  return ''
 
 
 def _reason_and_line(error: Exception, lines: list[str]) -> tuple[str, int]:
   last = max(1, len(lines) - (not lines[-1]))
   if isinstance(error, tokenize.TokenError):
     return 'A bracket or a string is not closed.', min(error.args[1][0], last)
-  if isinstance(error, SyntaxError):
-    reason = error.msg.split('\n')[0].partition('  Got')[0].strip()
-    if reason.startswith('Expected newline'):
-      reason = (
-        'More follows after a value. A tuple needs brackets; bindings are '
-        'separated by new lines, in flags also by semicolons.'
-      )
-    if re.search('= *[\'"]', error.text or ''):
-      reason = 'A string is not closed.'
-    if reason.startswith(('malformed node', 'invalid syntax', 'unterminated')):
-      reason = (
-        'This is no value. Strings need quotes, references an @, macros a %.'
-      )
-    number = min(error.lineno or last, last)
-    return reason[:1].upper() + reason[1:].rstrip('.') + '.', number
   if isinstance(error, TypeError):
-    return 'A list or dictionary cannot be the key of a dictionary.', last
+    return 'A list or dictionary cannot be a dictionary key.', last
   if isinstance(error, RecursionError):
     return 'The brackets are nested too deeply.', last
-  return 'The file ends in the middle of a statement.', last
+  if not isinstance(error, SyntaxError):
+    return 'The file ends in the middle of a statement.', last
+  reason = error.msg.split('\n')[0].partition('  Got')[0].strip(' .')
+  if reason.startswith('Expected newline'):
+    reason = (
+      'Unexpected text after a value. A tuple needs parentheses; bindings are '
+      'separated by newlines, in flags also by semicolons'
+    )
+  elif re.search('= *[\'"]', error.text or ''):
+    reason = 'A string is not closed'
+  elif reason.startswith(('malformed node', 'invalid syntax', 'unterminated')):
+    reason = (
+      'Invalid value. Strings need quotes, references an @, and macros a %'
+    )
+  return f'{reason[:1].upper()}{reason[1:]}.', min(error.lineno or last, last)
 
 
 def _split_lines(text: str) -> str:
@@ -432,7 +417,7 @@ def _split_lines(text: str) -> str:
   try:
     tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
   except (tokenize.TokenError, SyntaxError):
-    return text  # The parser will say what is wrong.
+    return text  # The parser reports what is wrong.
   for token in reversed(tokens):
     if token.string == ';':
       row, column = token.start
