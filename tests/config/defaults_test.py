@@ -25,11 +25,19 @@ class ReferenceTest(absltest.TestCase):
     self.assertStartsWith(
       help_text.describe('HorizontalFlip'),
       """\
-HorizontalFlip(probability)
-  Mirrors some of the images.
-  tinygin.data.augmentation
+### HorizontalFlip
 
-  probability  a number from 0 to 1  required""",
+Mirrors some of the images.
+
+| | | expected | bound in |
+|---|---|---|---|
+| `probability` | """,
+    )
+
+  def test_a_component_of_a_library(self):
+    self.assertRegex(
+      help_text.describe('keras.optimizers.Adam'),
+      r'\n\| `use_ema` \| Boolean.* \| True or False \| default: `False` \|\n',
     )
 
   def test_no_such_component(self):

@@ -120,8 +120,9 @@ def load_from_flags(
     SystemExit: With status 0, when a flag asked for a print only.
   """
   if flags.FLAGS.help_config:
-    name = '' if flags.FLAGS.help_config == 'true' else flags.FLAGS.help_config
-    print(help_text.describe(name), end='')
+    name = flags.FLAGS.help_config
+    text = help_text.page() if name == 'true' else help_text.describe(name)
+    print(text, end='')
     sys.exit(0)
   if flags.FLAGS.print_config not in (None, 'true', 'json'):
     raise errors.InputError(

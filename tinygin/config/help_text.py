@@ -5,9 +5,6 @@ import importlib.util
 import inspect
 import os
 import re
-from collections.abc import Iterator
-
-import tabulate
 
 from tinygin.config import components
 from tinygin.config import constraints
@@ -15,37 +12,40 @@ from tinygin.config import errors
 from tinygin.config import paths
 from tinygin.config import statements
 
-_PACKAGES = ('tinygin', 'beam_pipelines')
-# Where each component's parameter is bound.
-Places = dict[tuple[str, str], list[str]]
+_PAGE_HEADER = """\
+# Reference
+
+Everything that gin files can bind. `./bazelw run //docs:write_reference` writes
+this page from the code. `--help_config=NAME` shows one component, also of
+another library."""
+# The gin files that bind a parameter, by component and parameter.
+_Files = dict[tuple[str, str], dict[str, None]]
 
 
 def import_components() -> None:
   """Imports the project's modules that register components."""
-  for package in _PACKAGES:
-    pattern = os.path.join(paths.project_root(), package, '**', '*.py')
-    for path in sorted(glob.glob(pattern, recursive=True)):
+  root = paths.project_root()
+  for package in components.PROJECT:
+    for path in sorted(glob.glob(f'{root}/{package}/**/*.py', recursive=True)):
       with open(path, encoding='utf-8') as file:
         if '\n@gin.' in file.read():
-          relative = os.path.relpath(path, paths.project_root())
-          importlib.import_module(
-            relative.removesuffix('.py').replace(os.sep, '.')
-          )
+          relative = os.path.relpath(path, root).removesuffix('.py')
+          importlib.import_module(relative.replace(os.sep, '.'))
 
 
-def describe(name: str = '') -> str:
-  """Describes all registered components of the project, or one.
+def describe(name: str) -> str:
+  """Describes a component in Markdown.
 
   Args:
-    name: A component, also one that only an import brings, such as
-      `keras.optimizers.Adam`; nothing: all.
+    name: a registered component, or one of a library, such as
+      `keras.optimizers.Adam`.
 
   Returns:
-    For each its signature, the first line of its docstring, and a table of
-    types and ranges, defaults, and the gin files that bind the parameters.
+    The first line of its docstring; and for each parameter its meaning, its
+    type and range, and its default or the gin files that bind it.
 
   Raises:
-    InputError: There is no such component.
+    InputError: there is no such component.
   """
   import_components()
   first = name.partition('.')[0]
@@ -54,112 +54,66 @@ def describe(name: str = '') -> str:
     place = statements.Place('--help_config')
     imports = [statements.Import(first, False, None, place)]
   registry = components.Registry(imports)
-  if name and registry.problem(name):
-    raise errors.InputError(
-      f'Unknown component {name}.{registry.problem(name)}'
-    )
-  bound = _binding_files()
-  names = [name] if name else components.names()
-  return '\n'.join(_section(registry.find(each), bound) for each in names)
+  if component := registry.find(name):
+    return _section(component, _binding_files()) + '\n'
+  raise errors.InputError(f'Unknown component {name}.{registry.problem(name)}')
 
 
 def page() -> str:
-  """Returns the project's components as a page of Markdown, by module."""
+  """Returns a page of Markdown about the project's components, by module."""
   import_components()
   registry = components.Registry([])
-  bound = _binding_files()
+  files = _binding_files()
   modules: dict[str, list[str]] = {}
   for name in components.names():
     component = registry.find(name)
     module = component.target.__module__
-    if module.partition('.')[0] in _PACKAGES:
-      modules.setdefault(module, []).append(_markdown(component, bound))
+    if module.partition('.')[0] in components.PROJECT:
+      modules.setdefault(module, []).append(_section(component, files))
   sections = [_PAGE_HEADER]
   for module in sorted(modules):
     sections += [f'## {module}', *modules[module]]
   return '\n\n'.join(sections) + '\n'
 
 
-_PAGE_HEADER = """\
-# Reference
-
-All that gin files can bind, from the code itself: written by
-`./bazelw run //docs:write_reference`. `--help_config=NAME` shows the same, and
-the parameters of other libraries' components."""
-
-
-def _markdown(component: components.Component, bound: Places) -> str:
+def _section(component: components.Component, files: _Files) -> str:
   documentation = inspect.getdoc(component.target) or ''
   meanings = _meanings(documentation)
   lines = [f'### {component.name}', '', documentation.partition('\n')[0]]
-  rows = [*_rows(component, bound)]
-  if rows:
+  if component.parameters:
     lines += ['', '| | | expected | bound in |', '|---|---|---|---|']
-  for name, parameter, places in rows:
-    files = dict.fromkeys(
-      f'`{place.partition(":")[0].removeprefix("gin/")}`' for place in places
+  for name, parameter in component.parameters.items():
+    bound = ' '.join(
+      f'`{each}`' for each in files.get((component.name, name), ())
     )
+    if not (bound or parameter.is_required or parameter.default is None):
+      bound = f'default: `{parameter.default!r}`'
     expected = constraints.describe(parameter.annotation)
-    cells = f'`{name}`', meanings.get(name, ''), expected, ' '.join(files)
+    cells = f'`{name}`', meanings.get(name, ''), expected, bound
     escaped = (cell.replace('|', '\\|') for cell in cells)
     lines.append(f'| {" | ".join(escaped)} |')
   return '\n'.join(lines)
 
 
 def _meanings(documentation: str) -> dict[str, str]:
-  """Returns what a docstring says of each parameter."""
+  """Returns the description of each parameter in a docstring."""
   _, _, section = re.split(
     r'^(Args|Attributes):\n|\Z', documentation, maxsplit=1, flags=re.M
   )
   entries = re.findall(
-    r'^  (\w+): (.*\n?(?:^    .*\n?)*)', section.split('\n\n')[0], re.M
+    r'^( {2}| {4})(\w+): (.*\n?(?:^\1 .*\n?)*)', section.split('\n\n')[0], re.M
   )
-  return {name: ' '.join(text.split()) for name, text in entries}
+  return {name: ' '.join(text.split()) for _, name, text in entries}
 
 
-def _rows(
-  component: components.Component, bound: Places
-) -> Iterator[tuple[str, components.Parameter, list[str]]]:
-  """Yields each parameter that can be bound, and where that is done."""
-  for name, parameter in component.parameters.items():
-    yield name, parameter, bound.get((component.name, name), [])
-
-
-def _section(component: components.Component, bound: Places) -> str:
-  rows = [
-    (
-      f'  {name}',
-      constraints.describe(parameter.annotation),
-      'required' if parameter.is_required else repr(parameter.default),
-      ' '.join(places),
-    )
-    for name, parameter, places in _rows(component, bound)
-  ]
-  documentation = inspect.getdoc(component.target) or ''
-  names = ', '.join(name.strip() for name, *_ in rows)
-  lines = [
-    f'{component.name}({names})',
-    f'  {documentation.partition(chr(10))[0]}',
-    f'  {component.target.__module__}',
-  ]
-  if rows:
-    table = tabulate.tabulate(
-      rows, tablefmt='plain', disable_numparse=True, preserve_whitespace=True
-    )
-    lines += ['', *table.split('\n')]
-  return ''.join(f'{line.rstrip()}\n' for line in lines)
-
-
-def _binding_files() -> Places:
-  """Returns which of the project's gin files bind a component's parameter."""
-  found: Places = {}
+def _binding_files() -> _Files:
+  """Returns the project's gin files that bind each parameter."""
+  found: _Files = {}
   folder = os.path.join(paths.project_root(), 'gin')
   for path in sorted(glob.glob(f'{folder}/**/*.gin', recursive=True)):
-    name = paths.display(path)
+    name = os.path.relpath(path, folder)
     with open(path, encoding='utf-8') as file:
-      parsed = list(statements.parse(file.read(), statements.Place(name)))
-    for each in parsed:
-      if isinstance(each, statements.Binding) and each.component:
-        files = found.setdefault((each.component, each.parameter), [])
-        files.append(str(each.place))
+      for each in statements.parse(file.read(), statements.Place(name)):
+        if isinstance(each, statements.Binding) and each.component:
+          found.setdefault((each.component, each.parameter), {})[name] = None
   return found
