@@ -2,11 +2,13 @@
 
 ./bazelw run //beam_pipelines:build_dataset -- --gin_file=gin/data/stanford.gin
 
-`--runner` and all other flags of Beam's are passed to Beam.
+Also takes `--runner` and all other flags of Beam.
 """
 
+import contextlib
 import functools
 import json
+import shlex
 import sys
 import time
 
@@ -20,37 +22,43 @@ from tinygin.config import entry_point
 _DASK_WORKERS = flags.DEFINE_integer(
   'dask_workers',
   None,
-  'Build with so many processes of this machine, by a Dask cluster of its own.',
+  'Build with this many processes on this machine, as a Dask cluster.',
   lower_bound=1,
 )
 entry_point.define_config_flags()
 
 
 def main(argv: list[str], beam_arguments: list[str]) -> None:
-  """Builds the configured data set and says what is in it."""
+  """Builds the configured data set and prints what it contains."""
   del argv
+  workers = _DASK_WORKERS.value
+  options = runners.parse(beam_arguments, workers, set(flags.FLAGS))
   configuration = entry_point.load_from_flags('dataset', other_roots=['train'])
   dataset = configuration.build()
   if dataset.is_built():
-    print(f'Built already: {dataset.directory}')
+    print(f'Already built: {shlex.quote(dataset.directory)}')
     return
   start = time.monotonic()
-  with runners.options(beam_arguments, _DASK_WORKERS.value) as options:
+  with contextlib.ExitStack() as stack:
+    if workers:
+      stack.enter_context(runners.local_cluster(options, workers))
     directory = epath.Path(dataset.build(options))
+  seconds = time.monotonic() - start
   info = json.loads((directory / 'dataset_info.json').read_text())
   metadata = json.loads((directory / 'metadata.json').read_text())
   counts = ', '.join(
     f'{sum(map(int, split["shardLengths"])):,} {split["name"]}'
     for split in info['splits']
   )
-  seconds = time.monotonic() - start
-  print(f'Built {directory} in {seconds:.1f} s: {counts} examples.')
+  quoted = shlex.quote(str(directory))
+  print(f'Built {quoted} in {seconds:.1f} s: {counts} examples.')
   if rejected := metadata['rejected']:
-    print(f'Left out {rejected:,} images: see {directory}/rejected.jsonl.')
+    listed = shlex.quote(str(directory / 'rejected.jsonl'))
+    print(f'Left out {rejected:,} images: see {listed}.')
 
 
 if __name__ == '__main__':
-  app.define_help_flags()  # Else --help would be handed to Beam.
+  app.define_help_flags()  # Otherwise --help would be passed to Beam.
   sys.argv, _beam_arguments = runners.split_arguments(
     sys.argv, set(flags.FLAGS)
   )

@@ -1,8 +1,7 @@
-"""The data set that an experiment is configured with."""
+"""The data set of an experiment."""
 
 import contextlib
 import dataclasses
-import errno
 import logging
 import os
 import re
@@ -29,6 +28,11 @@ from tinygin.config import paths
 if TYPE_CHECKING:
   from apache_beam.options import pipeline_options as beam_options
 
+# The text of an OSError, and of TensorFlow's errors of reading and writing.
+_SYSTEM_ERROR = re.compile(
+  r'(?:\[Errno \d+\]|errors_impl\.\w+:) ([^\n\[]*[^\n\[ .])'
+)
+
 
 # A name that any file system takes.
 FILE_NAME = constraints.Condition(
@@ -39,20 +43,20 @@ FILE_NAME = constraints.Condition(
 @gin.register('dataset')
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """A TFDS data set on disk, and all it takes to build it.
+  """A TFDS data set on disk, and everything needed to build it.
 
   Attributes:
     name: of the data set's folder, such as `quickstart`.
-    data_dir: the folder of all data sets, relative to where the user is.
+    data_dir: the folder of all data sets, relative to the working directory.
     source: where the images come from: `@synthetic()`, `@stanford()` or
       `@ilsvrc()`.
-    classes: how many the source must have.
+    classes: the number of classes that the source must have.
     image_size: height and width of the images, in pixels.
-    resize: makes images of that size: `@resize()`; None: the source's images
-      have it, and their bytes are kept.
+    resize: resizes the images: `@resize()`. None: the source's images must have
+      that size, and their bytes are kept.
     examples_per_shard: the most that one record file holds.
-    max_bad_images: how many images that cannot be read are left out, and listed
-      in `rejected.jsonl`; one more, and nothing is built.
+    max_bad_images: how many unusable images may be left out. They are listed in
+      `rejected.jsonl`. With one more, the build fails.
   """
 
   name: Annotated[str, FILE_NAME]
@@ -66,7 +70,7 @@ class Dataset:
 
   @property
   def directory(self) -> str:
-    """Where the data set lies: a folder for `tfds.builder_from_directory`."""
+    """The data set's folder, for `tfds.builder_from_directory`."""
     return os.path.join(
       paths.resolve(self.data_dir),
       fingerprint.DATASET,
@@ -76,12 +80,16 @@ class Dataset:
 
   @property
   def filter(self) -> str:
-    """What resizes images of another size; see `conform`."""
-    # One that leaves an image of the same size as it is.
+    """The filter that `conform` resizes other images with."""
+    # Catmull-Rom leaves an image unchanged where the size is already right.
     return self.resize.filter if self.resize else 'catmull_rom'
 
+  def parameters(self) -> dict[str, object]:
+    """Returns everything that the examples depend on, by gin name."""
+    return self._settings() | self.source.identity()
+
   def conform(self, content: bytes) -> np.ndarray:
-    """Returns an encoded image of any kind as this data set would hold it.
+    """Converts any encoded image to the format of this data set.
 
     Args:
       content: BMP, GIF, JPEG, PNG, TIFF or WebP, of any size and colours.
@@ -90,7 +98,7 @@ class Dataset:
       uint8 (image_size, image_size, 3).
 
     Raises:
-      errors.InputError: it is no such image; the text does not name it.
+      errors.InputError: the image cannot be decoded; the text does not name it.
     """
     try:
       image = resizing.conform(
@@ -101,10 +109,18 @@ class Dataset:
     return np.asarray(image)
 
   def mismatches(self) -> list[str]:
-    """Names the parameters in which the data set on disk differs from these."""
+    """Describes each parameter that differs from the data set on disk.
+
+    The source is only read if it is declared differently than at the build.
+    """
     metadata = fingerprint.read(self.directory)
+    built = metadata.get('parameters', {})
+    if metadata.get('source') == repr(self.source):
+      configured = built | self._settings()
+    else:
+      configured = self.parameters()
     found = fingerprint.differences(
-      metadata.get('parameters', {}), fingerprint.parameters(self)
+      built, configured, ('built with', 'configured as')
     )
     if (rejected := metadata.get('rejected', 0)) > self.max_bad_images:
       found.append(
@@ -114,7 +130,7 @@ class Dataset:
     return found
 
   def is_built(self) -> bool:
-    """Whether the data set is there, complete and built as configured.
+    """Whether the data set is complete on disk, built as configured.
 
     Raises:
       errors.InputError: it was built with other parameters.
@@ -123,7 +139,7 @@ class Dataset:
       return False
     if mismatches := self.mismatches():
       raise errors.InputError(
-        f'{self.directory} must be built as configured. Received:\n  '
+        f'{self.directory} was built with other parameters:\n  '
         + '\n  '.join(mismatches)
         + '\nDelete that folder, or give this data set another dataset.name '
         'or dataset.data_dir.'
@@ -136,13 +152,13 @@ class Dataset:
     """Builds the data set unless it is built already; returns its directory.
 
     Args:
-      pipeline_options: of the Beam pipeline. Without a runner in them, it runs
-        in this process.
+      pipeline_options: Beam's options. Without a runner in them, the pipeline
+        runs in this process.
 
     Raises:
-      errors.InputError: the source is not what it should be, or the data set
-        on disk was built with other parameters.
-      errors.RunError: the disk is full.
+      errors.InputError: the source is wrong, or the data set on disk was built
+        with other parameters.
+      errors.RunError: a file could not be read or written.
       errors.StoppedError: SIGINT or SIGTERM arrived.
     """
     if self.is_built():
@@ -150,60 +166,68 @@ class Dataset:
     try:
       with _stoppable():
         self._build(pipeline_options)
+    except (errors.InputError, errors.RunError):
+      raise
     except Exception as error:
-      if not _is_disk_full(error):
+      if not (reason := _system_error(error)):
         raise
       raise errors.RunError(
-        f'There is no space left on the disk of {self.directory}. Free some '
-        f'and build again: finished files are kept.'
+        f'Could not build {self.directory}: {reason}. Fix that and build '
+        'again; finished files are kept.'
       ) from error
-    self.is_built()  # Another build that was waited for may have made it.
+    self.is_built()  # Another process may have built it in the meantime.
     return self.directory
+
+  def _settings(self) -> dict[str, object]:
+    """Returns the parameters that do not depend on the source, by gin name."""
+    return {
+      'dataset.version': fingerprint.VERSION,
+      'dataset.source': fingerprint.component_name(self.source),
+      'dataset.classes': self.classes,
+      'dataset.image_size': self.image_size,
+      'dataset.resize': fingerprint.component_name(self.resize),
+      'dataset.examples_per_shard': self.examples_per_shard,
+      **fingerprint.values(self.resize),
+    }
 
   def _build(
     self, pipeline_options: 'beam_options.PipelineOptions | None'
   ) -> None:
     data_dir = paths.resolve(self.data_dir)
-    # What is wrong with the source is said before anything slow is imported.
+    # Reports faults of the source before the slow imports.
     index = indexing.read_index(
       self.source, self.classes, os.path.join(data_dir, 'downloads')
     )
     print(f'Building {self.directory}', file=sys.stderr)
-    # Beam and TFDS take seconds to import, and are needed only here. Beam warns
-    # of optional packages that it does without.
+    # Beam and TFDS take seconds to import, and Beam warns about optional
+    # packages that are absent.
     with native_output.hidden(), _logging_above(logging.WARNING):
-      import tensorflow  # noqa: F401  TFDS would import it later, and aloud.
+      import tensorflow  # noqa: F401  TFDS would show its messages later.
       import tensorflow_datasets as tfds
 
       from beam_pipelines import tiny_imagenet
 
       builder = tiny_imagenet.Builder(
         data_dir=data_dir,
-        config=tiny_imagenet.TinyImagenetConfig(
-          **{
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name != 'data_dir'
-          }
-        ),
+        config=tiny_imagenet.TinyImagenetConfig(name=self.name, dataset=self),
       )
     config = tfds.download.DownloadConfig(beam_options=pipeline_options)
-    # What fails in this process is raised here, and need not be logged too.
+    # Errors in this process are raised here and need not be logged as well.
     quiet = logging.ERROR if pipeline_options is None else logging.INFO
     with _logging_above(quiet):
       builder.download_and_prepare(download_config=config, index=index)
 
 
-def _is_disk_full(error: BaseException | None) -> bool:
-  """Whether a full disk, or a quota, is behind an error; runners wrap it."""
+def _system_error(error: BaseException | None) -> str:
+  """Returns the operating system's message behind an error, or nothing.
+
+  Runners wrap a worker's error, or keep only its text.
+  """
   while error is not None:
-    if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT) or any(
-      os.strerror(number) in str(error)
-      for number in (errno.ENOSPC, errno.EDQUOT)
-    ):
-      return True
+    if found := _SYSTEM_ERROR.search(str(error)):
+      return found[1]
     error = error.__cause__ or error.__context__
-  return False
+  return ''
 
 
 @contextlib.contextmanager
@@ -221,7 +245,7 @@ def _stoppable() -> Iterator[None]:
   }
   try:
     yield
-  except BaseException as error:  # Beam makes other exceptions of it.
+  except BaseException as error:  # Beam turns it into other exceptions.
     if not received:
       raise
     raise errors.StoppedError(
@@ -234,7 +258,7 @@ def _stoppable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _logging_above(level: int) -> Iterator[None]:
-  """Silences all log messages of the given level and below."""
+  """Suppresses all log messages of the given level and below."""
   before = logging.root.manager.disable
   logging.disable(level)
   try:

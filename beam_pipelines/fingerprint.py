@@ -1,49 +1,22 @@
-"""What a data set was built from: all that can change its bytes.
+"""Describes what a data set was built from: all that can change its examples.
 
-The parameters stand in the data set's `metadata.json`, beside the hash of them
-that is its fingerprint. Where the source lies is no parameter; what it holds
-is.
+The parameters are stored in the data set's `metadata.json`, together with their
+hash, the fingerprint. The content of the source counts, its path does not.
 """
 
 import dataclasses
 import hashlib
 import json
 import re
-from typing import Any
-from typing import Protocol
 
 from etils import epath
 
 DATASET = 'tiny_imagenet'
 VERSION = '1.0.0'
-# Stands for what only the source knows, as long as that is absent.
+# The value of what depends on the content of a source that is absent.
 UNKNOWN = '(unknown)'
-# Beside the metadata: a line for each image that was left out.
+# Lists the images that were left out, one JSON object a line.
 REJECTED = 'rejected.jsonl'
-
-
-class Parameters(Protocol):
-  """What a data set is built with; see `beam_pipelines.dataset.Dataset`."""
-
-  source: Any
-  classes: int
-  image_size: int
-  resize: Any
-  examples_per_shard: int
-
-
-def parameters(of: Parameters) -> dict[str, object]:
-  """Returns, by gin name, all that a data set's bytes depend on."""
-  return {
-    'dataset.version': VERSION,
-    'dataset.source': component_name(of.source),
-    'dataset.classes': of.classes,
-    'dataset.image_size': of.image_size,
-    'dataset.resize': component_name(of.resize),
-    'dataset.examples_per_shard': of.examples_per_shard,
-    **values(of.resize),
-    **of.source.identity(),
-  }
 
 
 def digest(values: object) -> str:
@@ -74,7 +47,7 @@ def values(component: object) -> dict[str, object]:
 
 
 def read(directory: str) -> dict[str, object]:
-  """Returns a built data set's metadata; nothing where they are unreadable."""
+  """Returns a built data set's metadata, or {} if they cannot be read."""
   try:
     found = json.loads((epath.Path(directory) / 'metadata.json').read_text())
   except (FileNotFoundError, ValueError):
@@ -83,18 +56,20 @@ def read(directory: str) -> dict[str, object]:
 
 
 def differences(
-  built: dict[str, object], configured: dict[str, object]
+  first: dict[str, object],
+  second: dict[str, object],
+  words: tuple[str, str],
 ) -> list[str]:
-  """Names each parameter whose value differs from the one built with.
+  """Describes each value that differs between two dictionaries.
 
-  What a source that is no longer there would know does not differ.
+  Args:
+    first: values that were read from JSON.
+    second: other values; `UNKNOWN` differs from nothing.
+    words: describe the first and the second value in the messages.
   """
-  # Built values were read from JSON, which knows no tuples.
-  configured = json.loads(json.dumps(configured))
+  second = json.loads(json.dumps(second))  # Turns tuples into lists.
   return [
-    f'{name}: built with {built.get(name)!r}, '
-    f'configured as {configured.get(name)!r}'
-    for name in {**built, **configured}
-    if built.get(name) != configured.get(name)
-    and configured.get(name) != UNKNOWN
+    f'{name}: {words[0]} {first.get(name)!r}, {words[1]} {second.get(name)!r}'
+    for name in {**first, **second}
+    if first.get(name) != second.get(name) and second.get(name) != UNKNOWN
   ]

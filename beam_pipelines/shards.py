@@ -1,8 +1,4 @@
-"""Writes examples as TFDS record files, a Beam task for each file.
-
-The worker that gets a task reads its images from the archive, resizes them if
-that is asked for, writes the file, and reports what came of it.
-"""
+"""Writes examples as TFDS record files, one Beam task for each file."""
 
 import dataclasses
 import hashlib
@@ -10,8 +6,8 @@ import itertools
 import os
 import uuid
 import warnings
-from collections.abc import Iterable
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -29,110 +25,114 @@ from beam_pipelines import resize as resizing
 from beam_pipelines import tasks
 from tinygin.config import errors
 
+if TYPE_CHECKING:
+  from beam_pipelines import dataset
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-  """What came of a shard.
+  """The result of writing one record file.
 
   Attributes:
+    path: of the file.
     examples: number of examples written.
-    example_bytes: size of all serialized examples.
-    file_bytes: size of the file; more, by the record headers.
+    example_bytes: total size of the serialized examples.
     sha256: of the file, in hexadecimal.
-    rejected: for each image that is no good, its `split`, `id`, `member` and
-      the `reason`.
+    rejected: the `id`, `member` and `reason` of each bad image.
   """
 
+  path: str
   examples: int
   example_bytes: int
-  file_bytes: int
   sha256: str
   rejected: list[dict[str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Shard:
-  """The task of writing one record file.
+class Writer:
+  """Writes one record file; see `tasks.Work`.
 
   Attributes:
-    path: of the file, absolute.
-    split: that it is a part of.
     image_size: height and width of each image, in pixels.
-    resize: makes images of that size; None: the images must have it, and their
-      bytes are kept.
-    examples: in the order in which they are written.
+    resize: resizes the images; None: they must have that size, and their bytes
+      are kept.
   """
 
-  path: str
-  split: str
   image_size: int
   resize: resizing.Resize | None
-  examples: tuple[indexing.Example, ...]
 
-  @property
-  def size(self) -> int:
-    """Number of images."""
-    return len(self.examples)
+  def __call__(self, path: str, images: list[Any]) -> dict[str, Any]:
+    """Writes a file completely or not at all.
 
-  def run(self) -> dict[str, object]:
-    """Writes the file, whole or not at all; returns a `Report`'s values."""
-    rejected, sizes = [], []
-    temporary = epath.Path(f'{self.path}.{uuid.uuid4().hex}')
+    Args:
+      path: of the file.
+      images: an `indexing.Example` as JSON returns it for each image.
+
+    Returns:
+      The values of a `Report`.
+
+    Raises:
+      OSError: reading or writing failed, so the task must be tried again.
+    """
+    records, rejected = self._serialize(images)
+    temporary = epath.Path(f'{path}.{uuid.uuid4().hex}')
     try:
-      with warnings.catch_warnings(action='ignore'):  # Of broken EXIF data.
-        file_adapters.TfRecordFileAdapter.write_examples(
-          temporary, self._serialize(rejected, sizes)
-        )
-      content = temporary.read_bytes()
-      temporary.replace(self.path)
+      file_adapters.TfRecordFileAdapter.write_examples(temporary, records)
+      sha256 = hashlib.sha256(temporary.read_bytes()).hexdigest()
+      temporary.replace(path)
     finally:
       temporary.unlink(missing_ok=True)
-    sha256 = hashlib.sha256(content).hexdigest()
-    report = Report(len(sizes), sum(sizes), len(content), sha256, rejected)
+    sizes = [len(record) for _, record in records]
+    report = Report(path, len(sizes), sum(sizes), sha256, rejected)
     return dataclasses.asdict(report)
 
   def _serialize(
-    self, rejected: list[dict[str, str]], sizes: list[int]
-  ) -> Iterator[tuple[str, bytes]]:
-    """Yields each good image's key and record; notes the bad, and the sizes."""
+    self, images: list[Any]
+  ) -> tuple[list[tuple[str, bytes]], list[dict[str, str]]]:
+    """Returns the good images' keys and records, and the bad images."""
     info = features(self.image_size, self.resize).get_serialized_info()
     serializer = example_serializer.ExampleSerializer(info)
-    images = self._read_images(rejected)
-    for example in self.examples:
-      if example.key not in images:
-        continue
-      message = serializer.get_tf_example(
-        {
-          'image': images[example.key],
-          'label': example.label,
-          'id': example.key,
-          'bbox': np.array(example.box, np.float32),
-        }
-      )
-      # Otherwise the order of the features changes from process to process.
-      record = message.SerializeToString(deterministic=True)
-      sizes.append(len(record))
-      yield example.key, record
+    examples = [
+      indexing.Example(key, label, indexing.Box(*box), archives.Member(*member))
+      for key, label, box, member in images
+    ]
+    good, rejected = self._read_images(examples)
+    records = []
+    for example in examples:
+      if example.key in good:
+        message = serializer.get_tf_example(
+          {
+            'image': good[example.key],
+            'label': example.label,
+            'id': example.key,
+            'bbox': np.array(example.box, np.float32),
+          }
+        )
+        # Otherwise the order of the features differs between processes.
+        record = message.SerializeToString(deterministic=True)
+        records.append((example.key, record))
+    return records, rejected
 
-  def _read_images(self, rejected: list[dict[str, str]]) -> dict[str, bytes]:
-    """Returns the good images by key, read in the order of the archive."""
-    images = {}
-    with archives.Reader() as reader:
-      for example in sorted(
-        self.examples, key=lambda each: each.member.position
-      ):
+  def _read_images(
+    self, examples: list[indexing.Example]
+  ) -> tuple[dict[str, bytes], list[dict[str, str]]]:
+    """Returns the good images by key, and the bad ones."""
+    good, rejected = {}, []
+    with archives.Reader() as reader, warnings.catch_warnings():
+      warnings.simplefilter('ignore')  # Pillow warns of broken EXIF data.
+      # In the order of the archive, reading does not seek back.
+      for example in sorted(examples, key=lambda each: each.member.position):
         try:
-          images[example.key] = self._image(reader.read(example.member))
+          good[example.key] = self._image(reader.read(example.member))
         except (archives.CorruptMemberError, resizing.BadImageError) as error:
           rejected.append(
             {
-              'split': self.split,
               'id': example.key,
               'member': example.member.name,
               'reason': str(error),
             }
           )
-    return images
+    return good, rejected
 
   def _image(self, content: bytes) -> bytes:
     if self.resize is not None:
@@ -144,7 +144,7 @@ class Shard:
 def features(
   image_size: int, resize: resizing.Resize | None
 ) -> tfds.features.FeaturesDict:
-  """Returns the data set's features; the class names are still to be set."""
+  """Returns the data set's features, still without the class names."""
   return tfds.features.FeaturesDict(
     {
       'image': tfds.features.Image(
@@ -159,21 +159,15 @@ def features(
 
 
 def plan(
-  index: indexing.Index,
-  directory: str,
-  image_size: int,
-  resize: resizing.Resize | None,
-  examples_per_shard: int,
-) -> dict[str, list[Shard]]:
-  """Divides each split's examples into shards, in the order of TFDS.
+  index: indexing.Index, directory: str, examples_per_shard: int
+) -> dict[str, list[tasks.Task]]:
+  """Divides each split's examples into record files, in the order of TFDS.
 
   Args:
     index: the examples.
-    directory: where the record files go.
-    image_size: height and width of each image, in pixels.
-    resize: makes images of that size; None: they have it.
-    examples_per_shard: the most that a file holds; the number of examples in
-      the files of a split differs by one at most.
+    directory: the folder of the record files.
+    examples_per_shard: the most that a file holds. The numbers of examples in
+      the files of a split differ by one at most.
   """
   planned = {}
   for split, found in index.splits.items():
@@ -190,12 +184,9 @@ def plan(
       filetype_suffix='tfrecord',
     )
     planned[split] = [
-      Shard(
+      tasks.Task(
         os.fspath(template.sharded_filepath(shard_index=i, num_shards=count)),
-        split,
-        image_size,
-        resize,
-        tuple(ordered[begin:end]),
+        ordered[begin:end],
       )
       for i, (begin, end) in enumerate(itertools.pairwise([0, *ends]))
     ]
@@ -203,53 +194,69 @@ def plan(
 
 
 def write(
-  shards: list[Shard], options: pipeline_options.PipelineOptions | None
-) -> dict[str, Report]:
-  """Writes the shards; proves that all examples are in them, or rejected.
+  index: indexing.Index,
+  directory: str,
+  declared: 'dataset.Dataset',
+  options: pipeline_options.PipelineOptions | None,
+) -> dict[str, list[Report]]:
+  """Writes the record files and checks that they hold all examples.
 
   Args:
-    shards: what to write. Shards that an earlier, interrupted run completed
-      are kept.
-    options: of the Beam pipeline; see `tasks.run`.
+    index: the examples.
+    directory: the folder of the record files. Files that an interrupted build
+      completed there are kept.
+    declared: the data set.
+    options: Beam's options; see `tasks.run`.
 
   Returns:
-    The shards' reports, by path.
+    The reports of each split's files.
 
   Raises:
     RuntimeError: the runner lost or changed something.
   """
-  found = tasks.run(shards, options, 'writing')
+  planned = plan(index, directory, declared.examples_per_shard)
+  work = [task for split in planned.values() for task in split]
+  for task in work:
+    if not epath.Path(task.path).exists():
+      epath.Path(f'{task.path}.json').unlink(missing_ok=True)
+  found = tasks.run(
+    Writer(declared.image_size, declared.resize), work, options, 'writing'
+  )
   reports = {}
-  for shard, values in zip(shards, found, strict=True):
-    report = reports[shard.path] = Report(**values)
-    file = epath.Path(shard.path)
-    if (
-      report.examples + len(report.rejected) != shard.size
-      or not file.exists()
-      or report.file_bytes != file.stat().length
-    ):
+  for task, values in zip(work, found, strict=True):
+    report = reports[task.path] = Report(**values)
+    count = report.examples + len(report.rejected)
+    if count != len(task.images) or not epath.Path(task.path).exists():
       raise RuntimeError(
-        f'The Beam runner reported success, but {shard.path} with '
-        f'{shard.size:,} examples is missing or incomplete.'
+        f'The Beam runner reported success, but {task.path} with '
+        f'{len(task.images):,} examples is missing or incomplete.'
       )
-  return reports
+  return {
+    split: [reports[task.path] for task in each]
+    for split, each in planned.items()
+  }
 
 
 def rejected(
-  reports: Iterable[Report], max_bad_images: int
+  reports: dict[str, list[Report]], max_bad_images: int
 ) -> list[dict[str, str]]:
-  """Returns what was rejected, sorted.
+  """Returns the rejected images with their splits, sorted by member.
 
   Raises:
-    errors.InputError: with all bad images, if there are more than accepted.
+    errors.InputError: lists all bad images if there are more than accepted.
   """
-  bad = [each for report in reports for each in report.rejected]
+  bad = [
+    {'split': split, **each}
+    for split, found in reports.items()
+    for report in found
+    for each in report.rejected
+  ]
   bad.sort(key=lambda each: each['member'])
   if len(bad) > max_bad_images:
     lines = [f'\n  {each["member"]}: {each["reason"]}.' for each in bad]
     raise errors.InputError(
-      f'Every image must be whole and of the configured size, but for '
-      f'dataset.max_bad_images = {max_bad_images}. Received {len(bad):,} that '
-      f'are not:{"".join(lines)}'
+      f'Found {len(bad):,} unusable images; dataset.max_bad_images allows '
+      f'{max_bad_images:,}:{"".join(lines)}\nReplace them, or raise '
+      'dataset.max_bad_images to leave them out. Finished files are kept.'
     )
   return bad

@@ -1,54 +1,65 @@
-"""Runs tasks on Beam and proves that every one of them was done.
+"""Runs work on images with Beam and checks that all of it was done.
 
-A task is a file in the working folder, and so is its report, which appears at
-the end, whole. What passes through Beam are the tasks' paths alone: no image,
-and nothing that a runner could lose unnoticed. Tasks with a report are done,
-in whatever run.
+A task is a JSON file in the working folder that lists some images. Its report
+is another JSON file, written when the work is done. Only the paths of tasks
+pass through Beam, so no runner can lose an image unnoticed. A later run skips
+the tasks that have a report, unless the task or the versions have changed.
 """
 
 import contextlib
+import functools
 import json
-import pickle
+import sys
 import threading
 import uuid
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
+from typing import NamedTuple
 
 import apache_beam as beam
 import tqdm
 from apache_beam.options import pipeline_options
+from apache_beam.runners import runner as beam_runner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from etils import epath
 
+from beam_pipelines import fingerprint
+from beam_pipelines import versions
+from tinygin.config import errors
+
 _POLL_SECONDS = 0.3
 
+# Takes a task's path and its images as JSON returns them; returns a report that
+# JSON can express. Beam pickles it for the workers.
+Work = Callable[[str, list[Any]], object]
 
-class Task(Protocol):
-  """A piece of work on some images, pickled for the workers.
+
+class Task(NamedTuple):
+  """Some images to work on.
 
   Attributes:
     path: unique; the task's file is `path.task`, its report `path.json`.
-    size: how many images it is about.
+    images: one value for each image, which JSON can express.
   """
 
   path: str
-  size: int
-
-  def run(self) -> object:
-    """Does the work; returns a report that JSON can express."""
+  images: Sequence[object]
 
 
 def run(
+  work: Work,
   tasks: Sequence[Task],
   options: pipeline_options.PipelineOptions | None,
   title: str,
-) -> list[object]:
-  """Runs all tasks that have no report yet.
+) -> list[Any]:
+  """Does the work of all tasks that have no report yet.
 
   Args:
-    tasks: what is to be done.
-    options: of the Beam pipeline; without a runner in them, it runs in this
+    work: what to do with each task.
+    tasks: the tasks.
+    options: Beam's options. Without a runner in them, the work is done in this
       process.
     title: of the progress bar.
 
@@ -58,62 +69,112 @@ def run(
   Raises:
     RuntimeError: the runner reported success, but a report is missing.
   """
+  current = versions.current()
+  digests = {}
   for task in tasks:
-    _write(f'{task.path}.task', pickle.dumps(task))
-  standard = pipeline_options.StandardOptions
+    text = json.dumps({'versions': current, 'images': task.images})
+    _write(f'{task.path}.task', text)
+    digests[task.path] = fingerprint.digest(text)
+    if _read_report(task.path, digests[task.path]) is None:
+      epath.Path(f'{task.path}.json').unlink(missing_ok=True)
   runner = None
+  standard = pipeline_options.StandardOptions
   if options is None or options.view_as(standard).runner is None:
     runner = FnApiRunner()
-  with _progress(tasks, title), beam.Pipeline(runner, options) as pipeline:
-    apply(pipeline, [task.path for task in tasks])
-  return [_read_report(task) for task in tasks]
+  with _progress(tasks, title):
+    pipeline = beam.Pipeline(runner, options)
+    apply(pipeline, work, list(digests))
+    _wait(pipeline.run())
+  reports = []
+  for task in tasks:
+    found = _read_report(task.path, digests[task.path])
+    if found is None:
+      raise RuntimeError(
+        f'The Beam runner reported success, but did not process {task.path} '
+        f'with {len(task.images):,} images.'
+      )
+    reports.append(found['report'])
+  return reports
 
 
-def apply(pipeline: beam.Pipeline, paths: list[str]) -> None:
-  """Adds to a pipeline the transforms that do the tasks at the paths."""
+def apply(pipeline: beam.Pipeline, work: Work, paths: list[str]) -> None:
+  """Adds the transforms that do the tasks at the paths to a pipeline."""
   _ = (
     pipeline
     | 'Tasks' >> beam.Create(paths)
     | 'Reshuffle' >> beam.Reshuffle()
-    | 'Execute' >> beam.Map(execute)
+    | 'Execute' >> beam.Map(functools.partial(execute, work))
   )
 
 
-def execute(path: str) -> None:
-  """Does the task at a path unless its report is there; runs on a worker."""
-  report = epath.Path(f'{path}.json')
-  if not report.exists():
-    task = pickle.loads(epath.Path(f'{path}.task').read_bytes())
-    _write(f'{path}.json', json.dumps(task.run()).encode())
+def execute(work: Work, path: str) -> None:
+  """Does the task at a path unless it has a report; runs on a worker.
+
+  Raises:
+    errors.RunError: this worker has other versions than the driver.
+  """
+  text = epath.Path(f'{path}.task').read_text(encoding='utf-8')
+  digest = fingerprint.digest(text)
+  if _read_report(path, digest) is not None:
+    return
+  task = json.loads(text)
+  if different := fingerprint.differences(
+    task['versions'], versions.current(), ('on the driver', 'on this worker')
+  ):
+    raise errors.RunError(
+      'Workers must have the same versions as the process that started the '
+      'build. Received:\n  ' + '\n  '.join(different)
+    )
+  report = work(path, task['images'])
+  _write(f'{path}.json', json.dumps({'task': digest, 'report': report}))
 
 
-def _write(path: str, content: bytes) -> None:
-  """Writes a file that is there as a whole or not at all."""
+def _write(path: str, text: str) -> None:
+  """Writes a file completely or not at all."""
   temporary = epath.Path(f'{path}.{uuid.uuid4().hex}')
   try:
-    temporary.write_bytes(content)
+    temporary.write_text(text, encoding='utf-8')
     temporary.replace(path)
   finally:
     temporary.unlink(missing_ok=True)
 
 
-def _read_report(task: Task) -> object:
+def _read_report(path: str, digest: str) -> dict[str, Any] | None:
+  """Returns what `execute` wrote for this very task; None if it did not."""
   try:
-    return json.loads(epath.Path(f'{task.path}.json').read_text())
-  except FileNotFoundError as error:
-    raise RuntimeError(
-      f'The Beam runner reported success, but {task.path} with {task.size:,} '
-      f'images was not done.'
-    ) from error
+    text = epath.Path(f'{path}.json').read_text(encoding='utf-8')
+    found = json.loads(text)
+  except (FileNotFoundError, ValueError):
+    return None
+  return found if found.get('task') == digest else None
+
+
+def _wait(result: beam_runner.PipelineResult) -> None:
+  """Waits for a job; cancels it when the wait is interrupted."""
+  try:
+    result.wait_until_finish()
+  except KeyboardInterrupt:
+    job = getattr(result, 'job_id', lambda: getattr(result, '_job_id', ''))()
+    name = f'the Beam job {job}'.rstrip()
+    print(f'Cancelling {name}.', file=sys.stderr)
+    try:
+      result.cancel()
+    except BaseException as error:  # A second Ctrl-C ends the wait for it.
+      print(
+        f'Could not cancel {name}: {error!r}. It may still be running. Cancel '
+        f"it with its runner's own tools, such as `gcloud dataflow jobs "
+        f'cancel {job or "JOB"} --region=REGION`.',
+        file=sys.stderr,
+      )
+    raise
 
 
 @contextlib.contextmanager
 def _progress(tasks: Sequence[Task], title: str) -> Iterator[None]:
-  """Shows on a terminal how many images are done, and the time to the end."""
-  pending = {f'{task.path}.json': task.size for task in tasks}
-  total = sum(pending.values())
+  """Shows on a terminal how many images are done and the time left."""
+  pending = {f'{task.path}.json': len(task.images) for task in tasks}
   with tqdm.tqdm(
-    total=total, desc=title, unit=' images', disable=None
+    total=sum(pending.values()), desc=title, unit=' images', disable=None
   ) as progress:
 
     def update() -> None:

@@ -19,23 +19,6 @@ _TASK_SIZE = 5000
 _BITS = 64
 
 
-@dataclasses.dataclass(frozen=True)
-class _Hash:
-  """The task of hashing some images."""
-
-  path: str
-  members: tuple[archives.Member, ...]
-
-  @property
-  def size(self) -> int:
-    return len(self.members)
-
-  def run(self) -> list[float | None]:
-    """Returns each image's hash as a fraction; None if it is damaged."""
-    with archives.Reader() as reader:
-      return [_fraction(reader, member) for member in self.members]
-
-
 def hold_out(
   index: indexing.Index,
   directory: str,
@@ -55,13 +38,13 @@ def hold_out(
     return index
   found = sorted(index.splits['train'], key=lambda each: each.member.position)
   hashes = [
-    _Hash(
+    tasks.Task(
       os.path.join(directory, f'hashes-{begin}'),
-      tuple(example.member for example in found[begin : begin + _TASK_SIZE]),
+      [example.member for example in found[begin : begin + _TASK_SIZE]],
     )
     for begin in range(0, len(found), _TASK_SIZE)
   ]
-  reports = tasks.run(hashes, options, 'hashing')
+  reports = tasks.run(_hash, hashes, options, 'hashing')
   splits = {'train': [], 'validation': []}
   fractions = itertools.chain.from_iterable(reports)
   for example, fraction in zip(found, fractions, strict=True):
@@ -69,6 +52,13 @@ def hold_out(
     held_out = fraction is not None and fraction < index.validation_fraction
     splits['validation' if held_out else 'train'].append(example)
   return dataclasses.replace(index, splits=splits)
+
+
+def _hash(path: str, images: list[list]) -> list[float | None]:
+  """Returns each image's hash as a fraction; None if it is damaged."""
+  del path
+  with archives.Reader() as reader:
+    return [_fraction(reader, archives.Member(*each)) for each in images]
 
 
 def _fraction(reader: archives.Reader, member: archives.Member) -> float | None:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -16,86 +17,55 @@ from tensorflow_datasets.core import dataset_builder
 from beam_pipelines import files
 from beam_pipelines import fingerprint
 from beam_pipelines import indexing
-from beam_pipelines import resize as resizing
 from beam_pipelines import shards
 from beam_pipelines import validation_split
+from beam_pipelines import versions
 from beam_pipelines.sources import stanford
-from beam_pipelines.sources import synthetic
-from tinygin.config import errors
+from tinygin.config import loading
+from tinygin.config import paths
+
+if TYPE_CHECKING:
+  from beam_pipelines import dataset
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class TinyImagenetConfig(tfds.core.BuilderConfig):
-  """One data set: where its images come from and how they are stored.
+  """A declared data set as one of TFDS's configurations.
 
   Attributes:
-    source: of the images.
-    classes: how many the source must have.
-    image_size: height and width of the images, in pixels.
-    resize: makes images of that size; None: they have it.
-    examples_per_shard: the most that one record file holds.
-    max_bad_images: how many may be left out.
+    dataset: as declared. Its `data_dir` does not count: TFDS has its own.
   """
 
-  source: indexing.Source
-  classes: int
-  image_size: int
-  resize: resizing.Resize | None
-  examples_per_shard: int
-  max_bad_images: int
+  dataset: 'dataset.Dataset'
 
 
 class Builder(dataset_builder.FileReaderBuilder):
-  """Builds `tiny_imagenet` by a Beam pipeline, one file at a time."""
+  """Builds `tiny_imagenet` by a Beam pipeline, one task for each file."""
 
   # TFDS does not find the files of a package inside a namespace package.
   code_path = epath.Path(__file__)
   pkg_dir_path = code_path.parent
   VERSION = tfds.core.Version(fingerprint.VERSION)
   RELEASE_NOTES = {fingerprint.VERSION: 'The first.'}
-  # The same values stand in gin/data/stanford.gin and gin/data/quickstart.gin.
-  BUILDER_CONFIGS = [
-    TinyImagenetConfig(
-      name='stanford',
-      description='The official archive: 200 classes, 110,000 labelled images.',
-      source=stanford.Stanford(stanford.official_archive().url),
-      classes=200,
-      image_size=64,
-      resize=None,
-      examples_per_shard=2500,
-      max_bad_images=0,
-    ),
-    TinyImagenetConfig(
-      name='quickstart',
-      description='Drawn images of 12 classes, made in seconds.',
-      source=synthetic.Synthetic(
-        seed=1,
-        train_images=200,
-        validation_images=50,
-        test_images=10,
-        noise=0.05,
-        greyscale=0.01,
-      ),
-      classes=12,
-      image_size=64,
-      resize=None,
-      examples_per_shard=600,
-      max_bad_images=0,
-    ),
-  ]
+
+  @tfds.core.utils.classproperty
+  @classmethod
+  @tfds.core.utils.memoize()
+  def BUILDER_CONFIGS(cls) -> list[TinyImagenetConfig]:
+    """The data sets that `tfds.load` knows by name."""
+    return [_load_config(name) for name in ('stanford', 'quickstart')]
 
   def _create_builder_config(self, builder_config, version):
-    # TFDS refuses a configuration of one's own under a known name; here the
-    # fingerprint, not the name, tells one data set from another.
+    # TFDS refuses another configuration under a known name. Here the
+    # fingerprint tells data sets apart, not the name.
     if isinstance(builder_config, TinyImagenetConfig):
       return builder_config
     return super()._create_builder_config(builder_config, version)
 
   def _info(self) -> tfds.core.DatasetInfo:
+    declared = self.builder_config.dataset
     return self.dataset_info_from_configs(
-      features=shards.features(
-        self.builder_config.image_size, self.builder_config.resize
-      ),
+      features=shards.features(declared.image_size, declared.resize),
       supervised_keys=('image', 'label'),
       homepage='http://cs231n.stanford.edu',
       metadata=tfds.core.MetadataDict(),
@@ -108,24 +78,25 @@ class Builder(dataset_builder.FileReaderBuilder):
     download_dir: epath.PathLike | None = None,
     **kwargs: Any,
   ) -> None:
-    """Builds the data set unless it is there; see TFDS for other arguments.
+    """Builds the data set unless it exists; see TFDS for other arguments.
 
-    Only one process at a time builds a data set; a second one waits, and finds
-    it built. What a killed build leaves behind is used again, then removed.
+    Only one process at a time builds a data set. A second one waits for it and
+    then finds the data set built. The finished files of an interrupted build
+    are reused.
 
     Args:
-      index: the source's examples, where they are known already.
-      download_dir: for archives; `downloads` beside the data sets if None.
+      index: the source's examples, if already known.
+      download_dir: for archives; None: `downloads` next to the data sets.
       **kwargs: for TFDS.
 
     Raises:
-      errors.InputError: the source is not what it should be.
+      errors.InputError: the source is wrong.
     """
     downloads = download_dir or epath.Path(self._data_dir_root) / 'downloads'
     if not self.data_path.exists():
-      config = self.builder_config
+      declared = self.builder_config.dataset
       self._index = index or indexing.read_index(
-        config.source, config.classes, os.fspath(downloads)
+        declared.source, declared.classes, os.fspath(downloads)
       )
     with _alone_in(self.data_path.parent):
       super().download_and_prepare(download_dir=downloads, **kwargs)
@@ -137,78 +108,90 @@ class Builder(dataset_builder.FileReaderBuilder):
     download_config: tfds.download.DownloadConfig,
   ) -> None:
     """Writes the record files into `self.data_path`, which TFDS renames."""
-    config, options = self.builder_config, download_config.beam_options
-    if config.source == stanford.Stanford(stanford.official_archive().url):
-      # From this TFDS takes the size of what was downloaded.
+    declared, options = (
+      self.builder_config.dataset,
+      download_config.beam_options,
+    )
+    if declared.source == stanford.Stanford(stanford.official_archive().url):
+      # TFDS takes the download size from this.
       dl_manager._recorded_url_infos.update(self.url_infos)
-    parameters = fingerprint.parameters(config)
+    parameters = declared.parameters()
     digest = fingerprint.digest(parameters)
-    work = self.data_path.parent / f'.{self.version}-{digest[:16]}'
-    work.mkdir(exist_ok=True)
+    work = self._work_folder(digest)
     index = validation_split.hold_out(self._index, os.fspath(work), options)
-    planned = shards.plan(
-      index,
-      os.fspath(work),
-      config.image_size,
-      config.resize,
-      config.examples_per_shard,
-    )
-    reports = shards.write(
-      [shard for split in planned.values() for shard in split], options
-    )
-    try:
-      rejected = shards.rejected(reports.values(), config.max_bad_images)
-    except errors.InputError:
-      work.rmtree()
-      raise
-    for path in reports:
-      epath.Path(path).replace(self.data_path / os.path.basename(path))
+    reports = shards.write(index, os.fspath(work), declared, options)
+    rejected = shards.rejected(reports, declared.max_bad_images)
+    files = [report for found in reports.values() for report in found]
+    for file in files:
+      epath.Path(file.path).replace(
+        self.data_path / os.path.basename(file.path)
+      )
     if rejected:
       lines = ''.join(json.dumps(each) + '\n' for each in rejected)
-      (self.data_path / fingerprint.REJECTED).write_text(lines)
+      path = self.data_path / fingerprint.REJECTED
+      path.write_text(lines, encoding='utf-8')
     work.rmtree()
 
     self.info.features['label'].names = list(index.class_names)
-    self.info.set_splits(self._splits(planned, reports))
+    self.info.set_splits(self._splits(reports))
     self.info.metadata.update(
       fingerprint=digest,
       parameters=parameters,
-      wordnet_ids=index.wordnet_ids,
-      sha256={os.path.basename(p): r.sha256 for p, r in reports.items()},
       rejected=len(rejected),
+      sha256={os.path.basename(each.path): each.sha256 for each in files},
+      source=repr(declared.source),
+      versions=versions.current(),
+      wordnet_ids=index.wordnet_ids,
     )
 
+  def _work_folder(self, digest: str) -> epath.Path:
+    """Makes the folder of unfinished files; removes those of other builds."""
+    prefix = f'.{self.version}-'
+    work = self.data_path.parent / f'{prefix}{digest[:16]}'
+    for other in self.data_path.parent.iterdir():
+      if other.name.startswith(prefix) and other.name != work.name:
+        other.rmtree()
+    work.mkdir(exist_ok=True)
+    return work
+
   def _log_download_bytes(self) -> None:
-    """Says nothing of sizes, which TFDS does not know."""
+    """Prints nothing: TFDS does not know the sizes."""
 
   def _log_download_done(self) -> None:
-    """Leaves the last word to the caller."""
+    """Prints nothing: the caller reports the result."""
 
   def _splits(
-    self,
-    planned: dict[str, list[shards.Shard]],
-    reports: dict[str, shards.Report],
+    self, reports: dict[str, list[shards.Report]]
   ) -> tfds.core.SplitDict:
     return tfds.core.SplitDict(
       [
         tfds.core.SplitInfo(
           name=split,
-          shard_lengths=[reports[each.path].examples for each in found],
-          num_bytes=sum(reports[each.path].example_bytes for each in found),
+          shard_lengths=[report.examples for report in found],
+          num_bytes=sum(report.example_bytes for report in found),
           filename_template=self._get_filename_template(split),
         )
-        for split, found in planned.items()
+        for split, found in reports.items()
       ]
     )
 
 
+def _load_config(name: str) -> TinyImagenetConfig:
+  """Returns the data set that `gin/data/NAME.gin` declares."""
+  path = os.path.join(paths.project_root(), 'gin', 'data', f'{name}.gin')
+  declared = loading.load([path], [], root='dataset').build()
+  return TinyImagenetConfig(
+    name=name, description=f'As in gin/data/{name}.gin.', dataset=declared
+  )
+
+
 @contextlib.contextmanager
 def _alone_in(directory: epath.Path) -> Iterator[None]:
-  """Holds a folder that only one build at a time may use; makes it if need be.
+  """Makes and locks a folder that only one build at a time may use.
 
-  The kernel lets go of the lock when a process ends, however it ends. So what
-  is half-built in the folder, once the lock is held, is abandoned. A bucket
-  has no such locks: there, whoever starts a build sees to it that it is alone.
+  The kernel releases the lock when the process ends for any reason. So any
+  half-built data set in the folder is abandoned once the lock is held. Buckets
+  have no locks: there, users must start one build at a time.
   """
   if files.is_remote(os.fspath(directory)):
     yield
@@ -234,7 +217,7 @@ def _lock(directory: epath.Path) -> int:
     except BlockingIOError:
       print(f'Waiting for another build in {directory}', file=sys.stderr)
       fcntl.flock(handle, fcntl.LOCK_EX)
-    # Another build that failed may have removed the folder meanwhile.
+    # Another build that failed may have removed the folder in the meantime.
     if os.fstat(handle).st_nlink:
       return handle
     os.close(handle)

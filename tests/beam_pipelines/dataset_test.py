@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -21,14 +22,15 @@ from absl.testing import absltest
 from PIL import Image
 
 from beam_pipelines import dataset
+from beam_pipelines import files
 from beam_pipelines import fingerprint
 from beam_pipelines import grouping
 from beam_pipelines import indexing
 from beam_pipelines import resize
 from beam_pipelines import shards
 from beam_pipelines import tasks
-from beam_pipelines import tiny_imagenet
 from beam_pipelines import verification
+from beam_pipelines import versions
 from beam_pipelines.sources import ilsvrc
 from beam_pipelines.sources import stanford
 from tests.beam_pipelines import sample_archives
@@ -208,22 +210,22 @@ class DatasetTest(tf.test.TestCase):
     self.assertIn('36 train, 24 validation, 12 test examples', result.stdout)
     self.assertEqual(_digests(directory), _digests(self.built.directory))
 
-  def test_interrupted_build_leaves_nothing_and_goes_on(self):
+  def test_failed_build_leaves_nothing_and_goes_on(self):
     small = _configure(self.data_dir, self.archive)
-    run, written = shards.Shard.run, []
+    call, written = shards.Writer.__call__, []
 
-    def run_two_then_stop(shard):
+    def write_two_then_fail(writer, path, images):
       if len(written) == 2:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-      written.append(shard.path)
-      return run(shard)
+      written.append(path)
+      return call(writer, path, images)
 
     with (
-      mock.patch.object(shards.Shard, 'run', run_two_then_stop),
+      mock.patch.object(shards.Writer, '__call__', write_two_then_fail),
       self.assertRaisesWithLiteralMatch(
         errors.RunError,
-        f'There is no space left on the disk of {small.directory}. Free some '
-        f'and build again: finished files are kept.',
+        f'Could not build {small.directory}: No space left on device. Fix that '
+        'and build again; finished files are kept.',
       ),
     ):
       small.build()
@@ -243,14 +245,116 @@ class DatasetTest(tf.test.TestCase):
       os.listdir(os.path.dirname(small.directory)), [fingerprint.VERSION]
     )
 
+  def test_passing_read_error_rejects_and_moves_no_image(self):
+    folder = self.create_tempdir()
+    for i in range(12):
+      pixels = np.random.default_rng(i).integers(0, 256, (64, 64, 3), np.uint8)
+      path = f'n0000000{i % 2}/{i}.JPEG'
+      Image.fromarray(pixels).save(folder.create_file(path).full_path)
+    source = ilsvrc.Ilsvrc(
+      source=folder.full_path,
+      class_names=None,
+      keep_classes=None,
+      drop_classes=None,
+      grouping=None,
+      examples_per_group=None,
+      validation_fraction=0.5,
+    )
+    intact = _configure(
+      self.data_dir, 'unused', source=source, classes=2, max_bad_images=12
+    )
+    intact.build()
+    open_file = files.open_file
+    # Each of the 12 images is opened to hash it, and again to write it.
+    for name, opened in ('hashing', 5), ('writing', 17):
+      small = dataclasses.replace(intact, name=name)
+      results = [open_file] * opened + [
+        OSError(errno.EIO, 'Input/output error')
+      ]
+
+      def fail_once(path, results=results):
+        result = results.pop(0)
+        if isinstance(result, OSError):
+          raise result
+        return result(path)
+
+      with (
+        mock.patch.object(files, 'open_file', fail_once),
+        self.assertRaisesRegex(errors.RunError, ': Input/output error. Fix'),
+      ):
+        small.build()
+      small.build()
+      self.assertEqual(_digests(small.directory), _digests(intact.directory))
+
+  def test_record_file_that_vanished_is_written_again(self):
+    small = _configure(self.data_dir, self.archive)
+    (work,) = self._fail_at_the_end(small)
+    os.remove(next(work.glob('*-train.tfrecord-00001-of-00004')))
+    small.build()
+    self.assertEqual(_digests(small.directory), _digests(self.built.directory))
+
+  def test_other_versions_write_all_files_again(self):
+    small = _configure(self.data_dir, self.archive)
+    (work,) = self._fail_at_the_end(small)
+    before = {path.name: path.stat().st_ino for path in work.glob('*tfrecord*')}
+    other = versions.current() | {'pillow': '0.1'}
+    with mock.patch.object(versions, 'current', lambda: other):
+      small.build()
+    metadata = fingerprint.read(small.directory)
+    self.assertEqual(metadata['versions']['pillow'], '0.1')
+    for path in pathlib.Path(small.directory).glob('*.tfrecord*'):
+      self.assertNotEqual(path.stat().st_ino, before[path.name])
+
+  def test_unfinished_files_of_other_parameters_are_removed(self):
+    small = _configure(self.data_dir, self.archive)
+    (first,) = self._fail_at_the_end(small)
+    other = dataclasses.replace(small, examples_per_shard=11)
+    (second,) = self._fail_at_the_end(other)
+    self.assertNotEqual(first, second)
+
+  def _fail_at_the_end(self, small):
+    """Writes all files; returns the folders that a failed build leaves."""
+    with (
+      mock.patch.object(shards, 'rejected', side_effect=ZeroDivisionError),
+      self.assertRaises(ZeroDivisionError),
+    ):
+      small.build()
+    return list(pathlib.Path(small.directory).parent.iterdir())
+
+  def test_worker_of_another_version(self):
+    driver = versions.current()
+    worker = driver | {'libjpeg': '0.1'}
+    path = os.path.join(self.data_dir, 'task')
+    text = json.dumps({'versions': driver, 'images': []})
+    pathlib.Path(f'{path}.task').write_text(text)
+    with (
+      mock.patch.object(versions, 'current', lambda: worker),
+      self.assertRaisesRegex(
+        errors.RunError, 'libjpeg: on the driver .*, on this worker .0.1.'
+      ),
+    ):
+      tasks.execute(shards.Writer(64, None), path)
+    self.assertEqual(os.listdir(self.data_dir), ['task.task'])
+
+  def test_versions_cover_the_code_of_workers(self):
+    folder = pathlib.Path(versions.__file__).parent
+    reached, ahead = set(), ['shards', 'validation_split']
+    while ahead:
+      name = ahead.pop()
+      if name not in reached | {'fingerprint', 'versions'}:
+        reached.add(name)
+        text = (folder / f'{name}.py').read_text()
+        ahead += re.findall(
+          r'^from beam_pipelines import (\w+)', text, re.MULTILINE
+        )
+    self.assertEqual(set(versions.WORKER_MODULES), reached)
+
   def test_lost_shard_is_noticed(self):
     small = _configure(self.data_dir, self.archive)
     with (
-      mock.patch.object(tasks, 'execute', lambda path: None),
+      mock.patch.object(tasks, 'execute', lambda work, path: None),
       self.assertRaisesRegex(
-        RuntimeError,
-        r'^The Beam runner reported success, but .*-00000-of-00004 with 9 '
-        r'images was not done\.$',
+        RuntimeError, 'success, but did not process .*-00000-of-00004 with 9 '
       ),
     ):
       small.build()
@@ -268,14 +372,19 @@ class DatasetTest(tf.test.TestCase):
     small = _configure(self.data_dir, archive)
     with self.assertRaisesRegex(
       errors.InputError,
-      '^Every image must be whole and of the configured size, but for '
-      'dataset.max_bad_images = 0. Received 2 '
-      f'that are not:\n  tiny-imagenet-200/{images}_0.JPEG: no JPEG: it begins '
-      f"with b'<html>'.\n  tiny-imagenet-200/{images}_2.JPEG: it cannot be "
-      r'decoded: image file is truncated \(.*\)\.$',
+      '^Found 2 unusable images; dataset.max_bad_images allows 0:\n'
+      f'  tiny-imagenet-200/{images}_0.JPEG: no JPEG: it begins with '
+      f"b'<html>'.\n  tiny-imagenet-200/{images}_2.JPEG: it cannot be "
+      r'decoded: image file is truncated \(.*\)\.\n',
     ):
       small.build()
-    self.assertFalse(os.path.exists(os.path.dirname(small.directory)))
+    self.assertFalse(os.path.exists(small.directory))
+
+    (work,) = pathlib.Path(small.directory).parent.iterdir()
+    inodes = {path.name: path.stat().st_ino for path in work.glob('*-of-*')}
+    dataclasses.replace(small, max_bad_images=2).build()
+    for path in pathlib.Path(small.directory).glob('*.tfrecord*'):
+      self.assertEqual(path.stat().st_ino, inodes[path.name])
 
   def test_accepted_bad_images_are_left_out_and_listed(self):
     name = 'train/n99000003/images/n99000003_0.JPEG'
@@ -370,7 +479,7 @@ class DatasetTest(tf.test.TestCase):
   def test_images_of_another_size(self):
     small = _configure(self.data_dir, self.archive, image_size=32)
     with self.assertRaisesRegex(
-      errors.InputError, 'Received 72 that are not:\n.*: 64 x 64 pixels, mode'
+      errors.InputError, 'Found 72 unusable images.*\n.*: 64 x 64 pixels, mode'
     ):
       small.build()
 
@@ -393,7 +502,7 @@ class DatasetTest(tf.test.TestCase):
     other = dataclasses.replace(self.built, examples_per_shard=11)
     with self.assertRaisesWithLiteralMatch(
       errors.InputError,
-      f'{self.built.directory} must be built as configured. Received:\n'
+      f'{self.built.directory} was built with other parameters:\n'
       f'  dataset.examples_per_shard: built with 10, configured as 11\n'
       f'Delete that folder, or give this data set another dataset.name or '
       f'dataset.data_dir.',
@@ -408,7 +517,7 @@ class DatasetTest(tf.test.TestCase):
       damage()
       with self.assertRaisesRegex(
         errors.InputError,
-        r'must be built as configured. Received:\n(.*\n)*  dataset.classes: '
+        r'was built with other parameters:\n(.*\n)*  dataset.classes: '
         r'built with None, configured as 12\n(.*\n)*Delete that folder, or ',
       ):
         small.is_built()
@@ -444,17 +553,18 @@ class DatasetTest(tf.test.TestCase):
     )
     self.assertTrue(gone.is_built())
 
-  def test_configurations_in_gin_are_those_of_tfds(self):
-    for config in tiny_imagenet.Builder.BUILDER_CONFIGS:
-      configured = loading.load(
-        [f'gin/data/{config.name}.gin'], [], root='dataset'
-      ).build()
-      for field in dataclasses.fields(configured):
-        if field.name != 'data_dir':
-          self.assertEqual(
-            getattr(configured, field.name), getattr(config, field.name)
-          )
-    gin.clear_config()
+  def test_unchanged_source_is_not_read_again(self):
+    with mock.patch.object(
+      stanford.Stanford, 'identity', side_effect=AssertionError
+    ):
+      self.assertTrue(_configure(self.built.data_dir, self.archive).is_built())
+
+  def test_other_content_at_another_path_is_noticed(self):
+    archive = os.path.join(self.data_dir, 'other.zip')
+    dataclasses.replace(sample_archives.SMALL, seed=8).write(archive)
+    other = dataclasses.replace(self.built, source=stanford.Stanford(archive))
+    with self.assertRaisesRegex(errors.InputError, 'stanford.sha256: built'):
+      other.is_built()
 
   def test_metadata_holds_fingerprint_and_checksums(self):
     with open(os.path.join(self.built.directory, 'metadata.json')) as file:

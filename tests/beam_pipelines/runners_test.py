@@ -2,7 +2,9 @@
 
 import base64
 import bz2
+import contextlib
 import fcntl
+import io
 import os
 import pathlib
 import re
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from unittest import mock
 
 import apache_beam as beam
 from absl.testing import absltest
@@ -20,9 +23,11 @@ from apache_beam.options import pipeline_options
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from beam_pipelines import runners
+from beam_pipelines import shards
 from beam_pipelines import tasks
 from tests.beam_pipelines import sample_archives
 from tests.beam_pipelines import sample_tasks
+from tinygin.config import errors
 
 JPEG = b'\xff\xd8\xff'
 ENVIRONMENT = os.environ | {
@@ -37,15 +42,15 @@ from tinygin.config import native_output
 with native_output.hidden():
   from beam_pipelines import shards
 
-run, calls = shards.Shard.run, []
+call, calls = shards.Writer.__call__, []
 
-def run_twice(self):
-  calls.append(self)
+def call_twice(*arguments):
+  calls.append(arguments)
   if len(calls) > 2:
     os.kill(os.getpid(), signal.{signal})
-  return run(self)
+  return call(*arguments)
 
-shards.Shard.run = run_twice
+shards.Writer.__call__ = call_twice
 runpy.run_module('beam_pipelines.build_dataset', run_name='__main__')
 """
 
@@ -109,8 +114,6 @@ class RunnersTest(parameterized.TestCase):
       ['--gin_file', 'a.gin'],
       ['--runner', 'X', '--parallelism', '2'],
     ),
-    # A misspelt flag of one's own is not handed on.
-    (['--gin_fil=a', '--nohelp'], ['--gin_fil=a', '--nohelp'], []),
   )
   def test_split_arguments(self, arguments, own, beams):
     known = {'gin_file', 'gin_bindings', 'help'}
@@ -121,9 +124,28 @@ class RunnersTest(parameterized.TestCase):
 
   def test_misspelt_flag(self):
     process = self._start('unused', '--dask_worker=2')
-    _, error = process.communicate()
+    output, error = process.communicate()
     self.assertEqual(process.returncode, 2)
-    self.assertIn('Unknown flag --dask_worker.', error)
+    self.assertEqual(
+      (output, error),
+      ('', 'Unknown flag --dask_worker. Did you mean --dask_workers?\n'),
+    )
+
+  @parameterized.parameters(
+    (
+      ['--runer=DataflowRunner', '--num_workrs', '50'],
+      None,
+      r'^Unknown flag --runer. Did you mean --runner\?\n'
+      r'Unknown flag --num_workrs. Did you mean --num_workers\?$',
+    ),
+    (['--runner=NoRunner'], None, '^Beam refuses --runner=NoRunner'),
+    (['--runner=DataflowRunner'], None, r'^Beam refuses .*(\n.*)*project'),
+    (['--num_workers=x'], None, "--num_workers: invalid int value: 'x'.$"),
+    (['--runner=X'], 2, '^--dask_workers and --runner cannot be combined'),
+  )
+  def test_wrong_flags(self, arguments, dask_workers, message):
+    with self.assertRaisesRegex(errors.InputError, message):
+      runners.parse(arguments, dask_workers, {'dask_workers'})
 
   def test_help(self):
     process = self._start('unused', '--help')
@@ -132,17 +154,38 @@ class RunnersTest(parameterized.TestCase):
     self.assertIn('--dask_workers', output)
 
   def test_no_flags_are_no_options(self):
-    with runners.options([], None) as options:
-      self.assertIsNone(options)
+    self.assertIsNone(runners.parse([], None, set()))
+
+  @parameterized.parameters(
+    (None, '^Cancelling the Beam job job-7.\n$'),
+    (
+      TimeoutError('no answer'),
+      'Could not cancel the Beam job job-7: .*no answer.*jobs cancel job-7 ',
+    ),
+  )
+  def test_interrupted_job_is_cancelled(self, cancel_error, message):
+    kind = sample_tasks.InterruptedRunner
+    name = f'{kind.__module__}.{kind.__name__}'
+    options = runners.parse([f'--runner={name}'], None, set())
+    work = [tasks.Task(f'{self.create_tempdir().full_path}/0', [1])]
+    cancelled = kind.cancelled
+    output = io.StringIO()
+    with (
+      mock.patch.object(kind, 'cancel_error', cancel_error),
+      contextlib.redirect_stderr(output),
+      self.assertRaises(KeyboardInterrupt),
+    ):
+      tasks.run(len, work, options, 'test')
+    self.assertEqual(kind.cancelled, cancelled + 1)
+    self.assertRegex(output.getvalue(), message)
 
   def test_dask_uses_two_processes(self):
     folder = self.create_tempdir().full_path
-    meeting_place = self.create_tempdir().full_path
-    work = [
-      sample_tasks.MeetAnother(f'{folder}/{i}', meeting_place) for i in range(8)
-    ]
-    with runners.options([], dask_workers=2) as options:
-      processes = set(tasks.run(work, options, 'test'))
+    work = [tasks.Task(f'{folder}/{i}', [i]) for i in range(8)]
+    meet = sample_tasks.MeetAnother(self.create_tempdir().full_path)
+    options = runners.parse([], 2, set())
+    with runners.local_cluster(options, 2):
+      processes = set(tasks.run(meet, work, options, 'test'))
     self.assertLen(processes, 2)
     self.assertNotIn(os.getpid(), processes)
 
@@ -251,23 +294,38 @@ class RunnersTest(parameterized.TestCase):
     for name, inode in kept.items():
       self.assertEqual((folder / '1.0.0' / name).stat().st_ino, inode)
 
-  def test_full_disk(self):
-    script = 'mount -t tmpfs -o size=200k none "$1" && shift && exec "$@"'
+  @parameterized.parameters(
+    ('size=200k', 'No space left on device'),
+    ('ro', 'Read-only file system'),
+  )
+  def test_full_or_read_only_disk(self, mount, reason):
     data_dir = self.create_tempdir().full_path
-    command = ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c',
-               script, 'sh', data_dir]  # fmt: skip
-    if subprocess.run([*command, 'true'], capture_output=True).returncode:
-      self.skipTest('a small disk cannot be mounted here')
-    result = subprocess.run(
-      [*command, *self._command(data_dir)],
-      env=ENVIRONMENT, text=True, capture_output=True,
-    )  # fmt: skip
-    self.assertEqual(result.returncode, 1)
+    result = self._run_in_namespace(
+      f'mount -t tmpfs -o {mount} none {data_dir}', self._command(data_dir)
+    )
     directory = f'{data_dir}/tiny_imagenet/small/1.0.0'
-    self.assertEqual(
-      result.stderr,
-      f'Building {directory}\nThere is no space left on the disk of '
-      f'{directory}. Free some and build again: finished files are kept.\n',
+    self.assertEqual(result.returncode, 1)
+    lines = result.stderr.removeprefix(f'Building {directory}\n')
+    self.assertRegex(
+      lines, f'^Could not build {directory}: .*{reason}.*files are kept.\n$'
+    )
+
+  def test_user_without_name(self):
+    data_dir = self.create_tempdir().full_path
+    result = self._run_in_namespace(
+      'true', self._command(data_dir), '--map-user=54321'
+    )
+    self.assertEqual(result.returncode, 0, result.stderr)
+    self.assertEqual(_digests(data_dir), _digests(self.local))
+
+  def _run_in_namespace(self, setup, command, user='--map-root-user'):
+    """Runs a command after a shell line, both in namespaces of their own."""
+    prefix = ['unshare', '--user', user, '--mount', 'sh', '-c',
+              f'{setup} && exec "$@"', 'sh']  # fmt: skip
+    if subprocess.run([*prefix, 'true'], capture_output=True).returncode:
+      self.skipTest('namespaces or mounts are not available')
+    return subprocess.run(
+      [*prefix, *command], env=ENVIRONMENT, text=True, capture_output=True
     )
 
   @parameterized.parameters(
@@ -284,13 +342,12 @@ class RunnersTest(parameterized.TestCase):
     ),
   )
   def test_pipelines_of_clusters_hold_no_images(self, arguments):
-    with runners.options(arguments, None) as options:
-      pass
+    options = runners.parse(arguments, None, set())
     name = options.view_as(pipeline_options.StandardOptions).runner
     self.assertEqual(f'--runner={name}', arguments[0])
     paths = [f'{self.folder}/task-{i}' for i in range(3)]
     pipeline = beam.Pipeline(options=options)
-    tasks.apply(pipeline, paths)
+    tasks.apply(pipeline, shards.Writer(64, None), paths)
     proto = pipeline.to_runner_api()
     content = proto.SerializeToString()
     # Beam packs what it pickles: Base64 of bzip2.

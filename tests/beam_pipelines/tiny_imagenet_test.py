@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl.testing import absltest
 
+from beam_pipelines import dataset
 from beam_pipelines import tiny_imagenet
 from beam_pipelines.sources import download
 from beam_pipelines.sources import stanford
@@ -32,12 +33,16 @@ assert not any('beam_pipelines' in name for name in sys.modules)
 def _config(source):
   return tiny_imagenet.TinyImagenetConfig(
     name='small',
-    source=source,
-    classes=12,
-    image_size=64,
-    resize=None,
-    examples_per_shard=20,
-    max_bad_images=0,
+    dataset=dataset.Dataset(
+      name='small',
+      data_dir='unused',
+      source=source,
+      classes=12,
+      image_size=64,
+      resize=None,
+      examples_per_shard=20,
+      max_bad_images=0,
+    ),
   )
 
 
@@ -67,8 +72,13 @@ class TinyImagenetTest(absltest.TestCase):
   def test_configurations(self):
     configs = tiny_imagenet.Builder.builder_configs
     self.assertEqual(list(configs), ['stanford', 'quickstart'])
-    for config in configs.values():
+    for name, config in configs.items():
       self.assertNotEmpty(config.description)
+      self.assertEqual(config.dataset.name, name)
+    self.assertEqual(configs['quickstart'].dataset.classes, 12)
+    self.assertEqual(
+      configs['stanford'].dataset.source.source, stanford.official_archive().url
+    )
     default = self.builder.get_default_builder_config()
     self.assertEqual(default.name, 'stanford')
 
