@@ -75,8 +75,6 @@ def run(
     text = json.dumps({'versions': current, 'images': task.images})
     _write(f'{task.path}.task', text)
     digests[task.path] = fingerprint.digest(text)
-    if _read_report(task.path, digests[task.path]) is None:
-      epath.Path(f'{task.path}.json').unlink(missing_ok=True)
   runner = None
   standard = pipeline_options.StandardOptions
   if options is None or options.view_as(standard).runner is None:

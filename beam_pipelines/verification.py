@@ -1,7 +1,7 @@
-"""Reads every byte of a built data set again, with other code than wrote it.
+"""Reads every byte of a built data set, with other code than wrote it.
 
-Records are read by `tf.data`, which checks their checksums, and parsed by
-TensorFlow; images are decoded by Pillow.
+`tf.data` reads the records and checks their checksums, TensorFlow parses them,
+and Pillow decodes the images.
 """
 
 import collections
@@ -9,9 +9,11 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -35,12 +37,12 @@ class Result:
   Attributes:
     class_names: in the order of the labels.
     wordnet_ids: of each class.
-    fingerprint: as the data set declares it.
+    fingerprint: as stored in the data set.
     rejected: number of images that were left out when it was built.
     faults: what is wrong.
     notes: what is worth knowing.
-    class_counts: examples of each class, by split.
-    samples: the first decoded images of each label, uint8, height x width x 3.
+    class_counts: number of examples of each label, by split.
+    samples: up to 10 decoded images of each label, uint8, height x width x 3.
   """
 
   class_names: list[str]
@@ -62,19 +64,8 @@ class Result:
     return {name: each.total() for name, each in self.class_counts.items()}
 
 
-@dataclasses.dataclass
-class _File:
-  """What was found in one record file."""
-
-  faults: list[str]
-  labels: list[int]
-  keys: list[str]
-  hashes: list[bytes]
-  samples: dict[int, list[np.ndarray]]
-
-
 def read_info(directory: str) -> tfds.core.DatasetInfo:
-  """Returns what a data set declares of itself.
+  """Returns TFDS's description of a data set.
 
   Args:
     directory: of the data set's version, as for `tfds.builder_from_directory`.
@@ -84,16 +75,18 @@ def read_info(directory: str) -> tfds.core.DatasetInfo:
   """
   try:
     return tfds.builder_from_directory(directory).info
-  except Exception as error:  # TFDS raises whatever comes.
+  except Exception as error:  # TFDS raises many kinds.
     raise errors.InputError(
       f'{directory} must be a data set that TFDS can read. Received: '
-      f'{type(error).__name__}: {str(error).rstrip(".")}. Delete that folder, '
+      f'{type(error).__name__}: {str(error).rstrip(".")}. Delete that folder '
       'and build the data set again.'
     ) from error
 
 
 def verify(directory: str) -> Result:
-  """Re-reads a data set and returns all that is wrong with it.
+  """Reads a data set and returns everything that is wrong with it.
+
+  Memory holds the images of one record file at a time.
 
   Args:
     directory: of the data set's version.
@@ -118,12 +111,22 @@ def verify(directory: str) -> Result:
     disable=None,
   ) as progress:
     for name, split in info.splits.items():
-      files = []
+      hashes[name] = {}
+      keys = collections.Counter()
+      result.class_counts[name] = collections.Counter()
       for path, count in zip(split.filepaths, split.shard_lengths, strict=True):
         checksum = metadata.get('sha256', {}).get(os.path.basename(path))
-        files.append(_read_file(path, count, checksum, info, name))
+        examples = _read_file(path, count, checksum, result)
+        _check_examples(os.path.basename(path), examples, info, name, result)
+        for example in examples:
+          keys[example.key] += 1
+          hashes[name][hashlib.sha256(example.image).digest()] = example.key
         progress.update(count)
-      hashes[name] = _merge(name, files, result)
+      result.faults += [
+        f'{name}: the id {key} must be unique. Received: {uses} of it.'
+        for key, uses in keys.items()
+        if uses > 1
+      ]
   _check_disjoint(hashes, metadata, result)
   return result
 
@@ -134,16 +137,16 @@ def _check_metadata(
   metadata: dict[str, object],
   result: Result,
 ) -> None:
-  """Notes a fingerprint that is not that of the parameters, and files."""
+  """Notes a wrong fingerprint, and files that do not belong to the data set."""
   digest = fingerprint.digest(metadata.get('parameters'))
   if result.fingerprint != digest:
     result.faults.append(
-      f'metadata.json: the fingerprint must be that of the parameters, '
-      f'{digest}. Received: {result.fingerprint}.'
+      f'metadata.json: the fingerprint must be {digest}, the hash of the '
+      f'parameters. Received: {result.fingerprint}.'
     )
   if len(result.wordnet_ids) != len(result.class_names):
     result.faults.append(
-      f'metadata.json: there must be WordNet ids for {len(result.class_names)} '
+      f'metadata.json must have WordNet ids for {len(result.class_names)} '
       f'classes. Received: {len(result.wordnet_ids)}.'
     )
   declared = {
@@ -157,12 +160,16 @@ def _check_metadata(
     if '.tfrecord' in path.name
   }
   result.faults += [
-    f'{name}: the data set does not declare this file.'
+    f'{name} is not part of the data set.'
     for name in sorted(present - declared)
   ]
   rejected = epath.Path(directory) / fingerprint.REJECTED
   try:
-    lines = rejected.read_text().splitlines() if rejected.exists() else []
+    lines = (
+      rejected.read_text(encoding='utf-8').splitlines()
+      if rejected.exists()
+      else []
+    )
     listed = str(len([json.loads(line) for line in lines]))
   except ValueError as error:
     listed = f'none, as it is damaged: {error}'
@@ -173,101 +180,92 @@ def _check_metadata(
     )
 
 
+class _Example(NamedTuple):
+  image: bytes
+  label: int
+  key: str
+
+
 def _read_file(
-  path: epath.PathLike,
-  count: int,
-  checksum: str | None,
-  info: tfds.core.DatasetInfo,
-  split: str,
-) -> _File:
-  """Reads one record file and checks all that can be checked in it."""
-  name, found = os.path.basename(path), _File([], [], [], [], {})
-  if not epath.Path(path).exists():
-    found.faults.append(f'{name} is missing.')
-    return found
-  digest = hashlib.sha256(epath.Path(path).read_bytes()).hexdigest()
-  if digest != checksum:
-    found.faults.append(
-      f'{name}: the SHA-256 must be {checksum}. Received: {digest}.'
-    )
-  labels = {-1} if split == _UNLABELLED else set(range(len(_names(info))))
+  path: epath.PathLike, count: int, checksum: str | None, result: Result
+) -> list[_Example]:
+  """Reads the examples of a record file; notes what is wrong with the file."""
+  name = os.path.basename(path)
   try:
+    content = epath.Path(path).read_bytes()
     examples = list(_examples(path))
+  except FileNotFoundError:
+    result.faults.append(f'{name} is missing.')
+    return []
   except tf.errors.OpError as error:
     # TensorFlow puts the names of its operations around the message.
     reason = error.message.rpartition('}}')[2].partition(' [Op')[0].strip()
-    found.faults.append(f'{name}: a record is damaged: {reason}.')
-    return found
-  if len(examples) != count:
-    found.faults.append(
-      f'{name} must hold {count:,} examples. Received: {len(examples):,}.'
+    result.faults.append(f'{name}: a record is damaged: {reason}.')
+    examples = []
+  else:
+    if len(examples) != count:
+      result.faults.append(
+        f'{name} must hold {count:,} examples. Received: {len(examples):,}.'
+      )
+  if (digest := hashlib.sha256(content).hexdigest()) != checksum:
+    result.faults.append(
+      f'{name}: the SHA-256 must be {checksum}. Received: {digest}.'
     )
-  with concurrent.futures.ThreadPoolExecutor() as pool:
-    decoded = pool.map(_decode, (content for content, _, _ in examples))
-    for (content, label, key), image in zip(examples, decoded, strict=True):
-      shape = image if isinstance(image, str) else image.shape
-      if shape != info.features['image'].shape:
-        found.faults.append(
-          f'{name}, {key}: the image must be '
-          f'{info.features["image"].shape}. Received: {shape}.'
-        )
-      elif len(found.samples.setdefault(label, [])) < _SAMPLES:
-        found.samples[label].append(image)
-      if label not in labels:
-        found.faults.append(
-          f'{name}, {key}: the label must be from {min(labels)} to '
-          f'{max(labels)}. Received: {label}.'
-        )
-      found.labels.append(label)
-      found.keys.append(key)
-      found.hashes.append(hashlib.sha256(content).digest())
-  return found
+  return examples
 
 
-def _names(info: tfds.core.DatasetInfo) -> list[str]:
-  return info.features['label'].names
-
-
-def _examples(path: epath.PathLike) -> Iterator[tuple[bytes, int, str]]:
-  """Yields image, label and id of each record."""
+def _examples(path: epath.PathLike) -> Iterator[_Example]:
   for record in tf.data.TFRecordDataset(os.fspath(path)).as_numpy_iterator():
     values = tf.train.Example.FromString(record).features.feature
-    yield (
+    yield _Example(
       values['image'].bytes_list.value[0],
       values['label'].int64_list.value[0],
       values['id'].bytes_list.value[0].decode(),
     )
 
 
-def _decode(content: bytes) -> np.ndarray | str:
-  """Returns an image's pixels, or why there are none."""
+def _check_examples(
+  file: str,
+  examples: list[_Example],
+  info: tfds.core.DatasetInfo,
+  split: str,
+  result: Result,
+) -> None:
+  """Notes wrong images and labels; counts the labels and keeps samples."""
+  classes = len(result.class_names)
+  labels = range(-1, 0) if split == _UNLABELLED else range(classes)
+  expected = info.features['image'].shape
+  result.class_counts[split].update(example.label for example in examples)
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    shapes = pool.map(_shape, (example.image for example in examples))
+    for example, shape in zip(examples, shapes, strict=True):
+      if shape != expected:
+        result.faults.append(
+          f'{file}, {example.key}: the image must be {expected}. '
+          f'Received: {shape}.'
+        )
+      elif 0 <= example.label < classes:
+        samples = result.samples[example.label]
+        if len(samples) < _SAMPLES:
+          samples.append(_decode(example.image))
+      if example.label not in labels:
+        result.faults.append(
+          f'{file}, {example.key}: the label must be from {labels[0]} to '
+          f'{labels[-1]}. Received: {example.label}.'
+        )
+
+
+def _shape(content: bytes) -> tuple[int, ...] | str:
+  """Returns a decoded image's shape, or why it cannot be decoded."""
   try:
-    with Image.open(io.BytesIO(content)) as image:
-      return np.asarray(image.convert('RGB'))
+    return _decode(content).shape
   except (OSError, SyntaxError, ValueError) as error:
     return f'none: {error}'
 
 
-def _merge(name: str, files: list[_File], result: Result) -> dict[bytes, str]:
-  """Adds a split's files to the result; returns its ids by image hash."""
-  keys = collections.Counter()
-  hashes = {}
-  counts = result.class_counts[name] = collections.Counter()
-  for file in files:
-    result.faults += file.faults
-    counts.update(file.labels)
-    keys.update(file.keys)
-    hashes.update(zip(file.hashes, file.keys, strict=True))
-    for label, images in file.samples.items():
-      if label >= 0:
-        room = _SAMPLES - len(result.samples[label])
-        result.samples[label] += images[:room]
-  result.faults += [
-    f'{name}: the id {key} must be unique. Received: {count} of it.'
-    for key, count in keys.items()
-    if count > 1
-  ]
-  return hashes
+def _decode(content: bytes) -> np.ndarray:
+  with Image.open(io.BytesIO(content)) as image:
+    return np.asarray(image.convert('RGB'))
 
 
 def _check_disjoint(
@@ -277,21 +275,17 @@ def _check_disjoint(
 ) -> None:
   """Notes images that are in two splits.
 
-  They are a fault where the splits were made here; where the archive has its
-  own, they are its makers' choice.
+  They are a fault where the pipeline made the splits. Where the source has its
+  own splits, they are only worth a note.
   """
   made_here = metadata.get('parameters', {}).get('ilsvrc.validation_fraction')
-  for first, second in (
-    ('train', 'validation'),
-    ('train', 'test'),
-    ('validation', 'test'),
-  ):
-    ours, theirs = hashes.get(first, {}), hashes.get(second, {})
+  for first, second in itertools.combinations(hashes, 2):
+    ours, theirs = hashes[first], hashes[second]
     common = sorted(ours.keys() & theirs.keys())
     if common:
       shown = ', '.join(f'{ours[h]} = {theirs[h]}' for h in common[:_COMMON])
-      text = (
-        f'{len(common):,} images of {second} are in {first} too: {shown}'
-        f'{", …" if len(common) > _COMMON else ""}.'
+      more = ', …' if len(common) > _COMMON else ''
+      (result.faults if made_here else result.notes).append(
+        f'{len(common):,} images are in both {first} and {second}: '
+        f'{shown}{more}.'
       )
-      (result.faults if made_here else result.notes).append(text)

@@ -1,10 +1,10 @@
-"""Re-reads a built data set and proves that it is what it says it is.
+"""Reads a built data set again and checks that it is intact.
 
 ./bazelw run //beam_pipelines:verify_dataset -- --data_dir=data
 
-Beside each data set it writes `contact_sheet.png`, a row of images for each
-class, and `classes.tsv`. Exit status: 0, all is well; 1, something is wrong;
-2, a data set does not even say what it should hold.
+Writes `contact_sheet.png`, a row of images for each class, and `classes.tsv`
+into each data set's folder. Exit status: 0, everything is intact; 1, something
+is wrong; 2, TFDS cannot read a data set.
 """
 
 import logging
@@ -21,7 +21,7 @@ from tinygin.config import paths
 _DATA_DIR = flags.DEFINE_string(
   'data_dir',
   None,
-  'A data set, or a folder with data sets in it.',
+  'A data set, or a folder that contains data sets.',
   required=True,
 )
 _FAULTS_SHOWN = 20
@@ -32,18 +32,16 @@ def main(argv: list[str]) -> None:
   del argv
   directories = _find(paths.resolve(_DATA_DIR.value))
   with native_output.hidden():
-    import tensorflow  # noqa: F401  Hides what it writes at first.
+    import tensorflow  # noqa: F401  Prints messages when first imported.
 
     from beam_pipelines import contact_sheet
     from beam_pipelines import verification
-  logging.disable(logging.INFO)  # TFDS tells of each file that it reads.
+  logging.disable(logging.INFO)  # TFDS logs each file that it reads.
   for directory in directories:
-    verification.read_info(directory)  # Else faults of others would be lost.
+    verification.read_info(directory)  # Reports unreadable ones first.
   failed = []
   for directory in directories:
     result = verification.verify(directory)
-    contact_sheet.write(result, os.path.join(directory, 'contact_sheet.png'))
-    contact_sheet.write_table(result, os.path.join(directory, 'classes.tsv'))
     counts = ', '.join(f'{n:,} {name}' for name, n in result.counts.items())
     print(
       f'{directory}: {counts}; {len(result.class_names):,} classes, '
@@ -54,9 +52,16 @@ def main(argv: list[str]) -> None:
       print(f'  Note: {note}')
     if result.faults:
       failed.append(_describe(directory, result.faults))
+    try:
+      contact_sheet.write(result, os.path.join(directory, 'contact_sheet.png'))
+      contact_sheet.write_table(result, os.path.join(directory, 'classes.tsv'))
+    except OSError as error:
+      print(
+        f'  Note: contact_sheet.png and classes.tsv were not written: {error}.'
+      )
   if failed:
     raise errors.RunError('\n'.join(failed))
-  print('All is well: counts, checksums, images, labels, splits, fingerprint.')
+  print('Intact: counts, checksums, images, labels, splits, fingerprint.')
 
 
 def _find(root: str) -> list[str]:
@@ -68,8 +73,8 @@ def _find(root: str) -> list[str]:
   ]
   if not found:
     raise errors.InputError(
-      f'--data_dir must be a data set, or a folder with data sets in it. '
-      f'Received: {root}, where there is no dataset_info.json.'
+      f'--data_dir must be a data set, or a folder that contains data sets. '
+      f'Received: {root}, which contains no dataset_info.json.'
     )
   return sorted(found)
 
@@ -78,9 +83,8 @@ def _describe(directory: str, faults: list[str]) -> str:
   shown = faults[:_FAULTS_SHOWN]
   if len(faults) > len(shown):
     shown.append(f'and {len(faults) - len(shown):,} more.')
-  return f'{directory} is damaged, {len(faults):,} faults:\n  ' + '\n  '.join(
-    shown
-  )
+  lines = '\n  '.join(shown)
+  return f'{directory} is damaged. Faults: {len(faults):,}.\n  {lines}'
 
 
 if __name__ == '__main__':

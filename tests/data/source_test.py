@@ -33,7 +33,7 @@ def setUpModule():
   unittest.addModuleCleanup(folder.cleanup)
   DATASET = dataset.Dataset(
     name='small',
-    data_dir=folder.name,
+    data_dir=os.path.join(folder.name, 'any [v2] \\ {*} name'),
     source=synthetic.Synthetic(
       seed=1,
       train_images=4,
