@@ -26,7 +26,7 @@ from tinygin.config import native_output
 with native_output.hidden():
   from beam_pipelines import shards
 
-shards.Shard.run = lambda self: os.kill(os.getpid(), signal.SIGTERM)
+shards.Writer.__call__ = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
 runpy.run_module('tinygin.train', run_name='__main__')
 """
 
