@@ -57,8 +57,8 @@ class SourceTest(parameterized.TestCase):
       source.prepare(missing, may_build=False)
     self.assertEqual(
       str(caught.exception),
-      f'The data set {missing.directory} is not built yet, and a dry run '
-      'writes nothing. Run //beam_pipelines:build_dataset first.',
+      f'The data set {missing.directory} does not exist, and --dry writes '
+      'nothing. Run //beam_pipelines:build_dataset first.',
     )
     self.assertEqual(source.prepare(missing, may_build=True), missing.directory)
     self.assertEqual(
@@ -107,8 +107,7 @@ class SourceTest(parameterized.TestCase):
       source.read(directory, 'valid', 100)
     self.assertEqual(
       str(caught.exception),
-      f"{directory} must hold the split asked for. Received: 'valid'; "
-      'present: test, train, validation.',
+      f"{directory} has no split 'valid'. Its splits: test, train, validation.",
     )
 
   def test_an_empty_split(self):
@@ -117,8 +116,7 @@ class SourceTest(parameterized.TestCase):
       source.read(directory, 'train[:0]', 100)
     self.assertEqual(
       str(caught.exception),
-      "The split asked for must hold examples. Received: 'train[:0]' of "
-      f'{directory}, which has none.',
+      f"The split 'train[:0]' of {directory} has no examples.",
     )
 
   def test_labels_that_the_archive_does_not_hold(self):
@@ -222,7 +220,7 @@ class DeclarationTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       errors.InputError,
       f'^{directory} must be a data set that TFDS can read. Received: {error}: '
-      r'.*[^.]\. Delete that folder, and build the data set again.$',
+      r'.*[^.]\. Delete that folder and build the data set again.$',
     ):
       source.read(directory, 'train', 100)
 

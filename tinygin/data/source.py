@@ -1,4 +1,4 @@
-"""Brings a data set to the trainer: builds it if need be, then reads it."""
+"""Builds a data set if it is missing, and reads its splits."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from tinygin.data import records
 
 
 class BuildableDataset(Protocol):
-  """What the trainer asks of a declared data set."""
+  """The interface of a declared data set."""
 
   @property
   def directory(self) -> str:
@@ -21,17 +21,17 @@ class BuildableDataset(Protocol):
 
   @property
   def filter(self) -> str:
-    """What resizes images of another size: `box` and its like."""
+    """The filter that resizes other images, such as `box`."""
 
   def conform(self, content: bytes) -> np.ndarray:
-    """Returns any encoded image as the data set would hold it, uint8.
+    """Converts any encoded image to the format of this data set, uint8.
 
     Raises:
-      InputError: it cannot be decoded; the text does not name it.
+      InputError: the image cannot be decoded; the text does not name it.
     """
 
   def is_built(self) -> bool:
-    """Whether the folder holds exactly the declared data set."""
+    """Whether the declared data set is complete on disk."""
 
   def build(self) -> str:
     """Builds the data set and returns its folder."""
@@ -43,10 +43,10 @@ class Split:
 
   Attributes:
     name: the TFDS split, such as `train` or `train[:90%]`.
-    images: uint8 tensor (examples, height, width, 3); or where they are stored,
-      if they would take too much memory.
-    labels: int64 tensor (examples,); -1 where the archive holds no label.
-    class_names: the names of the labels.
+    images: uint8 tensor (examples, height, width, 3); or the places of the
+      stored images, if they would take too much memory.
+    labels: int64 tensor (examples,); -1 for examples without a label.
+    class_names: in the order of the labels.
   """
 
   name: str
@@ -76,59 +76,58 @@ class Split:
 
 
 def prepare(dataset: BuildableDataset, may_build: bool) -> str:
-  """Returns the folder of the data set, built first where it is missing.
+  """Returns the folder of the data set; builds the data set if it is missing.
 
   Args:
     dataset: the declared data set.
-    may_build: whether a missing data set is built; otherwise it is an error.
+    may_build: False: a missing data set is an error.
 
   Raises:
-    InputError: the data set is missing and must not be built, or what lies in
-      its folder was built from other parameters.
+    InputError: the data set is missing and may not be built, or it was built
+      with other parameters.
   """
   if dataset.is_built():
     return dataset.directory
   if not may_build:
     raise errors.InputError(
-      f'The data set {dataset.directory} is not built yet, and a dry run '
-      'writes nothing. Run //beam_pipelines:build_dataset first.'
+      f'The data set {dataset.directory} does not exist, and --dry writes '
+      'nothing. Run //beam_pipelines:build_dataset first.'
     )
   return dataset.build()
 
 
 def read(directory: str, split: str, memory_limit_mib: int) -> Split:
-  """Reads a split: decoded into memory if it fits, else when it is asked for.
+  """Reads a split, decoded into memory if it fits, otherwise on demand.
 
-  Either way gives the same examples in the same order.
+  Both give the same examples in the same order.
 
   Args:
     directory: a TFDS data set with the features `image` and `label`.
     split: a TFDS split, sub-splits such as `train[:90%]` included.
-    memory_limit_mib: the most that the decoded images may take, in MiB.
+    memory_limit_mib: the most memory for decoded images, in MiB.
 
   Raises:
-    InputError: no such split, an empty one, or files that are damaged or hold
+    InputError: the split is unknown or empty, or its files are damaged or have
       another number of examples than the data set declares.
   """
   try:
     info = tfds.builder_from_directory(directory).info
-  except Exception as error:  # TFDS raises whatever comes.
+  except Exception as error:  # TFDS raises many kinds.
     raise errors.InputError(
       f'{directory} must be a data set that TFDS can read. Received: '
-      f'{type(error).__name__}: {str(error).rstrip(".")}. Delete that folder, '
+      f'{type(error).__name__}: {str(error).rstrip(".")}. Delete that folder '
       'and build the data set again.'
     ) from error
   try:
     split_info = info.splits[split]
   except (KeyError, ValueError) as error:
     raise errors.InputError(
-      f'{directory} must hold the split asked for. Received: {split!r}; '
-      f'present: {", ".join(sorted(info.splits))}.'
+      f'{directory} has no split {split!r}. Its splits: '
+      f'{", ".join(sorted(info.splits))}.'
     ) from error
   if split_info.num_examples < 1:
     raise errors.InputError(
-      f'The split asked for must hold examples. Received: {split!r} of '
-      f'{directory}, which has none.'
+      f'The split {split!r} of {directory} has no examples.'
     )
   image_shape = info.features['image'].shape
   size = split_info.num_examples * math.prod(image_shape)
