@@ -1,31 +1,29 @@
-"""Times the building of data sets against what others do for it.
+"""Times building a data set, in comparison with other ways to build it.
 
   python -m benchmarks.build_dataset --archive=tiny-imagenet-mini.zip
       --photos=FOLDER
 
-Records: an archive in the layout of tiny-imagenet-200 is made of the images of
-the one given. In turn, in processes of their own:
+Records: the images of the archive fill a larger archive in the layout of
+tiny-imagenet-200. These take turns, each in its own process:
 
-  pipeline     this project's, from the list of images to all records
-  build        the same with listing and checking the archive and describing
-               the data set, without imports
-  command      the whole //beam_pipelines:build_dataset, imports included
-  tfds         a generator builder as TFDS's guide has it, which extracts the
+  pipeline     this project's pipeline, from the list of images to all records
+  build        the same, with listing and checking the archive and writing the
+               metadata, without imports
+  command      all of //beam_pipelines:build_dataset, with imports
+  tfds         a generator builder as in TFDS's guide, which extracts the
                archive and yields the images' paths; without imports
-  tfds, zip    one that reads the images from the archive itself
+  tfds, zip    a generator builder that reads the images from the archive
 
-Resizing: photographs (*.JPEG below the folder) are made 64 x 64, on one core:
+Resizing: photographs (*.JPEG below the folder) become 64 x 64, on one core:
 
-  decode       Pillow decodes them, and no more
-  FILTER       this project, decoding and encoding included
+  decode       Pillow decodes them
+  FILTER       this project decodes, resizes and encodes them
   imagemagick  `convert` with the Mitchell filter, as the demo called it
-               (skipped where ImageMagick is not installed)
+               (skipped if ImageMagick is not installed)
 
-Prints medians, their ratios, the targets, the peak memory of the whole process
-tree, and how far each filter is from a reference in float64.
+Prints medians, ratios, targets, the peak memory of all processes together, and
+the difference of each filter from a reference in float64.
 """
-
-import tinygin.config.environment  # noqa: F401  Before TensorFlow.
 
 import collections
 import io
@@ -52,8 +50,12 @@ _ARCHIVE = flags.DEFINE_string(
   'archive', None, 'A zip file in the layout of tiny-imagenet-200.'
 )
 _PHOTOS = flags.DEFINE_string('photos', None, 'A folder of JPEGs of any size.')
-_EXAMPLES = flags.DEFINE_integer('examples', 110_000, 'In the data set.')
-_ROUNDS = flags.DEFINE_integer('rounds', 3, 'Of which the medians are shown.')
+_EXAMPLES = flags.DEFINE_integer(
+  'examples', 110_000, 'Number of examples in the data set.'
+)
+_ROUNDS = flags.DEFINE_integer(
+  'rounds', 3, 'Number of rounds; medians are shown.'
+)
 
 _SIZE = 64
 _PHOTOS_USED = 100
@@ -65,7 +67,7 @@ _CONVERT = (
   *('-quality', '98', '-sampling-factor', '4:4:4'),
 )
 
-# Each prints its seconds: argv is the archive, the folder, the classes.
+# Each prints its seconds. argv: the archive, the folder, the classes.
 _BUILD = """
 import sys, time
 from beam_pipelines import dataset, shards, tasks, tiny_imagenet
@@ -129,7 +131,7 @@ print(time.monotonic() - start)
 
 
 def main(argv: list[str]) -> None:
-  """Runs what there is material for."""
+  """Runs the parts that have their input."""
   del argv
   with tempfile.TemporaryDirectory() as folder:
     if _ARCHIVE.value is None:
@@ -189,7 +191,7 @@ def _time_records(folder: str) -> None:
 
 
 def _run(arguments: list[str]) -> tuple[float, str, int]:
-  """Runs Python; returns seconds, what it printed, peak bytes of its tree."""
+  """Runs Python; returns its seconds, output and peak memory in bytes."""
   environment = os.environ | {
     'PYTHONPATH': _PROJECT,
     'TF_CPP_MIN_LOG_LEVEL': '3',
@@ -217,7 +219,7 @@ def _run(arguments: list[str]) -> tuple[float, str, int]:
 
 
 def _tree_memory(root: int) -> int:
-  """Returns the proportional memory of a process and its descendants."""
+  """Returns the proportional memory of a process tree, in bytes."""
   total, ahead = 0, [root]
   while ahead:
     process = pathlib.Path(f'/proc/{ahead.pop()}')
@@ -226,7 +228,7 @@ def _tree_memory(root: int) -> int:
         ahead += map(int, (task / 'children').read_text().split())
       rollup = (process / 'smaps_rollup').read_text()
     except (OSError, ValueError):
-      continue  # It ended meanwhile.
+      continue  # It has ended.
     total += sum(
       int(line.split()[1]) * 1024
       for line in rollup.splitlines()
@@ -310,7 +312,7 @@ def _time_resizing(folder: str) -> None:
 
 
 def _imagemagick() -> str | None:
-  """Returns the path of ImageMagick's `convert`; None where there is none."""
+  """Returns the path of ImageMagick's `convert`, or None."""
   for folder in os.get_exec_path():
     if convert := shutil.which('convert', path=folder):
       version = subprocess.run(
@@ -324,7 +326,7 @@ def _imagemagick() -> str | None:
 def _time_imagemagick(
   convert: str, paths: list[pathlib.Path], folder: str
 ) -> float:
-  """Returns the processor seconds of a command for each photograph."""
+  """Returns the CPU seconds of one command for each photograph."""
   before = os.times()
   for path in paths:
     subprocess.run(
@@ -340,7 +342,7 @@ def _time_imagemagick(
 
 
 def _psnr(photos: list[bytes], name: str) -> float | None:
-  """Returns how near a filter is to its definition, in dB, unencoded."""
+  """Returns the PSNR of a filter against its definition, in dB."""
   from beam_pipelines import resize
 
   kernels = {
