@@ -38,5 +38,4 @@ def current() -> dict[str, str]:
     'pillow': PIL.__version__,
     'protobuf': protobuf.__version__,
     'tensorflow-datasets': tfds.__version__,
-    'zlib': features.version('zlib'),
   }
