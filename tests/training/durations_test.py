@@ -3,6 +3,7 @@
 from absl.testing import absltest
 from absl.testing import parameterized
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from tinygin.config import constraints
@@ -42,6 +43,7 @@ class TimelineTest(parameterized.TestCase):
   def test_periods(self, duration):
     self.assertTrue(constraints.matches(duration, durations.Period))
 
+  @settings(deadline=None, derandomize=True)
   @given(st.integers(1, 10**6), st.integers(1, 4096), st.integers(1, 300))
   def test_a_run_sees_its_epochs_and_less_than_a_batch_more(
     self, examples, batch_size, epochs

@@ -329,7 +329,7 @@ class FilesTest(absltest.TestCase):
     super().setUp()
     self.directory = pathlib.Path(self.create_tempdir().full_path)
 
-  @hypothesis.settings(deadline=None)
+  @hypothesis.settings(deadline=None, derandomize=True)
   @hypothesis.given(
     strategies.recursive(
       strategies.none()
