@@ -3,12 +3,19 @@ import io
 import os
 import zipfile
 
+import fsspec
+import numpy as np
 from absl.testing import absltest
 from PIL import Image
 
+from beam_pipelines import archives
 from beam_pipelines.sources import stanford
 from beam_pipelines.sources import synthetic
 from tests.beam_pipelines import sample_archives
+
+
+def _random():
+  return np.random.Generator(np.random.Philox([1, 2]))
 
 
 class SyntheticTest(absltest.TestCase):
@@ -29,15 +36,13 @@ class SyntheticTest(absltest.TestCase):
     with open(first, 'rb') as one, open(second, 'rb') as other:
       self.assertEqual(one.read(), other.read())
 
-  def test_the_bytes_are_those_of_version_1(self):
+  def test_the_drawing_is_that_of_version_2(self):
     # When this fails for a change of the drawing, raise _DRAWING_VERSION.
-    pixels = synthetic.draw(
-      'red striped disc', synthetic._random(1, 'train', 0, 0), 0.05
-    ).pixels
-    self.assertEqual((pixels.shape, pixels.dtype), ((64, 64, 3), 'uint8'))
+    image, _ = synthetic.draw('red striped disc', _random(), 0.05)
+    self.assertEqual((image.size, image.mode), ((64, 64), 'RGB'))
     self.assertEqual(
-      pixels[::21, 31].tolist(),
-      [[222, 190, 179], [207, 159, 142], [36, 33, 16], [145, 150, 108]],
+      np.asarray(image)[::21, 31].tolist(),
+      [[125, 145, 126], [103, 119, 116], [218, 51, 46], [98, 133, 153]],
     )
 
   def test_another_seed_draws_other_images(self):
@@ -74,15 +79,12 @@ class SyntheticTest(absltest.TestCase):
       self.assertEqual(found, modes)
 
   def test_objects_lie_within_their_boxes(self):
-    drawing = synthetic.draw(
-      'green plain triangle', synthetic._random(1, 'train', 6, 0), 0.0
-    )
-    pixels = drawing.pixels.astype(int)
+    image, box = synthetic.draw('green plain triangle', _random(), 0.0)
+    pixels = np.asarray(image).astype(int)
     green = (pixels[..., 1] > pixels[..., 0] + 60) & (
       pixels[..., 1] > pixels[..., 2] + 60
     )
     rows, columns = green.nonzero()
-    box = drawing.box
     self.assertGreater(green.sum(), 200)
     for found, expected in (
       (columns.min(), box[0]),
@@ -106,6 +108,23 @@ class SyntheticTest(absltest.TestCase):
       {'train': 36, 'validation': 24, 'test': 12},
     )
     self.assertEqual(stanford.index_archive(index.origin), index)
+
+  def test_draws_into_a_bucket(self):
+    index = sample_archives.SMALL.index('memory://drawn/downloads')
+    (path,) = fsspec.filesystem('memory').find('/drawn')
+    self.assertEqual(f'memory:/{path}', index.origin)
+    local = sample_archives.SMALL.index(self.downloads)
+    self.assertEqual(
+      *(
+        [archives.read(example.member) for example in each.splits['train']]
+        for each in (index, local)
+      )
+    )
+
+  def test_archive_has_the_mode_of_the_umask(self):
+    before = os.umask(0o022)
+    self.addCleanup(os.umask, before)
+    self.assertEqual(os.stat(self._write()).st_mode & 0o777, 0o644)
 
   def test_identity_names_every_parameter(self):
     identity = sample_archives.SMALL.identity()
