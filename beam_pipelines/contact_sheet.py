@@ -1,4 +1,4 @@
-"""Shows what is in a data set: a picture, and a table of the classes."""
+"""Writes a picture of a data set's images and a table of its classes."""
 
 import numpy as np
 from etils import epath
@@ -16,7 +16,7 @@ _ROWS = 50
 
 
 def write(result: verification.Result, path: str) -> None:
-  """Writes a PNG with a row of images for each class, up to 50 in a column."""
+  """Writes a PNG with a row of images for each class, 50 rows in a column."""
   shapes = [images[0].shape for images in result.samples.values() if images]
   if not shapes:
     return

@@ -1,10 +1,10 @@
-"""Makes small images of large ones, the same on every machine.
+"""Resizes images, with the same result on every machine.
 
-The resampling of the kernels (Mitchell, Lanczos, Catmull-Rom) is two products
-of matrices whose entries are multiples of 2^-15, so small that every sum is
-exact: in float32 down the columns, where bytes are weighted, and in float64
-along the rows. So no order of summation, no number of threads and no processor
-changes a bit of the result. The box filter is Pillow's, in whole numbers.
+The kernels (Mitchell, Lanczos, Catmull-Rom) are applied by two matrix products.
+The matrices hold multiples of 2^-15, so that every sum is exact: in float32
+along the columns, which weight bytes, and in float64 along the rows. So neither
+the order of summation nor the processor changes a bit of the result. The box
+filter is Pillow's, in integers.
 
 Mitchell and Netravali, Reconstruction filters in computer graphics, 1988.
 """
@@ -32,13 +32,13 @@ FORMATS = ['BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP']
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS
 _WEIGHT_STEP = 2.0**-15
 _BLOCK_ROWS = 4
-# OpenBLAS spreads products of more multiplications over threads, which only
-# stand in each other's way: there is a worker for each core.
+# OpenBLAS uses threads for products of more multiplications. They would slow
+# each other down, as each core has a worker.
 _ONE_THREAD = 250_000
 
 
 class BadImageError(Exception):
-  """An image is not what the data set holds; the text says why."""
+  """An image cannot be part of the data set; the text says why."""
 
 
 @gin.register('jpeg')
@@ -48,7 +48,7 @@ class Jpeg:
 
   Attributes:
     quality: of libjpeg.
-    subsampling: of the colours; 4:4:4 is none.
+    subsampling: of the colours; 4:4:4 keeps all of them.
   """
 
   quality: Annotated[int, Interval(ge=1, le=100)]
@@ -68,10 +68,10 @@ class Jpeg:
 @gin.register('png')
 @dataclasses.dataclass(frozen=True)
 class Png:
-  """PNG: exact, at about four times the size.
+  """PNG: lossless, at about four times the size.
 
   Attributes:
-    compression: effort of zlib.
+    compression: level of zlib.
   """
 
   compression: Annotated[int, Interval(ge=0, le=9)]
@@ -88,12 +88,12 @@ class Png:
 @gin.register('unsharp_mask')
 @dataclasses.dataclass(frozen=True)
 class UnsharpMask:
-  """Sharpens a small image: adds what a Gaussian blur takes from it.
+  """Sharpens a resized image: adds its difference from a blurred copy.
 
   Attributes:
-    radius: of the blur, in pixels.
-    percent: how much of the difference is added.
-    threshold: differences below this, of 255, are left alone.
+    radius: of the Gaussian blur, in pixels.
+    percent: of the difference that is added.
+    threshold: smaller differences, of 255, are not added.
   """
 
   radius: Annotated[float, Gt(0)]
@@ -110,16 +110,16 @@ class UnsharpMask:
 @gin.register('resize')
 @dataclasses.dataclass(frozen=True)
 class Resize:
-  """Resizes images of any kind to squares, without keeping their proportions.
+  """Resizes images to squares, without keeping their proportions.
 
-  JPEG and PNG files are read, whatever their names say. Greyscale becomes RGB
-  of three equal channels; CMYK becomes RGB, Adobe's inverted kind included;
-  what is transparent is laid on white; images that EXIF says lie on their side
-  or head are set upright. The result has no metadata.
+  Reads JPEG and PNG files, whatever their names. Greyscale becomes RGB with
+  three equal channels; CMYK, also Adobe's inverted kind, becomes RGB;
+  transparent parts become white; images are turned upright as EXIF says. The
+  result has no metadata.
 
   Attributes:
     filter: `box` is the mean of the pixels, and the fastest.
-    unsharp_mask: sharpens the result; None: it is left as it is.
+    unsharp_mask: sharpens the result; None does not.
     encoding: `@jpeg()` or `@png()`.
   """
 
@@ -138,7 +138,7 @@ class Resize:
       The encoded result.
 
     Raises:
-      BadImageError: the content is no image that can be resized.
+      BadImageError: the content cannot be decoded or resized.
     """
     return self.encode(_decode(content, ['JPEG', 'PNG']), size)
 
@@ -153,19 +153,19 @@ class Resize:
 def conform(
   content: bytes, size: int, resize: Resize | None, filter_name: str
 ) -> Image.Image:
-  """Returns an image of any kind as a data set of squares would hold it.
+  """Returns an image converted like the images of a data set.
 
-  An image that has the size already is taken as it is. Of a moving one the
-  first frame is taken.
+  An image of the right size keeps its pixels. Of an animation, the first frame
+  is used.
 
   Args:
     content: an encoded image of one of `FORMATS`.
     size: height and width of the result, in pixels.
-    resize: how the data set resizes its images; None: they come in their size.
-    filter_name: what other images are resized by in that case.
+    resize: resizes the data set's images; None: the source has the right size.
+    filter_name: resizes the image if `resize` is None.
 
   Raises:
-    BadImageError: the content is no image that can be resized.
+    BadImageError: the content cannot be decoded or resized.
   """
   image = _decode(content, FORMATS)
   if image.size == (size, size):
@@ -176,7 +176,7 @@ def conform(
 
 
 def check(content: bytes, size: int) -> None:
-  """Raises `BadImageError` unless a JPEG decodes to size x size pixels."""
+  """Raises `BadImageError` unless a JPEG has size x size pixels and decodes."""
   image = _open(content, ['JPEG'])
   if image.size != (size, size) or image.mode not in ('L', 'RGB'):
     width, height = image.size
@@ -194,7 +194,7 @@ def resample(image: Image.Image, size: int, filter_name: str) -> Image.Image:
     _weights(filter_name, height, size, np.float32),
     pixels.reshape(height, -1).astype(np.float32),
   )
-  # Pixels change places as a whole, not number by number, which is slow.
+  # Moving whole pixels is faster than moving single numbers.
   rows = np.ascontiguousarray(columns.view(f'V{4 * channels}').T)
   rows = rows.view(np.float32).astype(np.float64)
   result = _multiply(_weights(filter_name, width, size, np.float64), rows)
@@ -235,7 +235,7 @@ def _decode(content: bytes, formats: list[str]) -> Image.Image:
   if image.mode.startswith(('I', 'F')):
     raise BadImageError(f'more than 8 bits a channel, mode {image.mode}')
   _load(image)
-  # Pillow's parser of EXIF raises whatever comes.
+  # Pillow's EXIF parser raises exceptions of many types.
   with contextlib.suppress(Exception):
     ImageOps.exif_transpose(image, in_place=True)
   if image.has_transparency_data:
@@ -244,12 +244,12 @@ def _decode(content: bytes, formats: list[str]) -> Image.Image:
     image = Image.alpha_composite(white, image)
   if image.mode != 'RGB':
     image = image.convert('RGB')
-  image.info.clear()  # Else comments and profiles would be encoded again.
+  image.info.clear()  # Otherwise `save` would write comments and profiles.
   return image
 
 
 class _Block(NamedTuple):
-  """Rows of a matrix, without the columns that are zero in all of them."""
+  """Some rows of a matrix, without the columns that are zero in all of them."""
 
   rows: slice
   columns: slice
@@ -274,7 +274,7 @@ def _multiply(blocks: list[_Block], values: np.ndarray) -> np.ndarray:
 def _weights(
   filter_name: str, before: int, after: int, dtype: type
 ) -> list[_Block]:
-  """Returns the matrix, after x before, that resizes one dimension."""
+  """Returns the matrix (after, before) that resizes one dimension."""
   kernel, support = _KERNELS[filter_name]
   scale = max(before / after, 1.0)
   centres = (np.arange(after)[:, None] + 0.5) * before / after
@@ -282,7 +282,7 @@ def _weights(
   weights = np.where(distances < support, kernel(distances), 0.0)
   weights /= weights.sum(1, keepdims=True)
   weights = np.round(weights / _WEIGHT_STEP)
-  # What rounding lost or gained goes to the largest, so that grey stays grey.
+  # The largest weight takes the rounding error, so that grey stays grey.
   missing = 1 / _WEIGHT_STEP - weights.sum(1)
   weights[np.arange(after), weights.argmax(1)] += missing
   weights *= _WEIGHT_STEP

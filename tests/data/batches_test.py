@@ -82,8 +82,8 @@ class TrainingTest(absltest.TestCase):
       self._take(TWO, 1, batch_size=6)
     self.assertEqual(
       str(caught.exception),
-      "Mixing neighbours takes an even number of images in each replica's "
-      'batch. Received: 3. Change train.batch_size.',
+      "Mixing pairs requires an even number of images in each replica's batch. "
+      'Received: 3. Change train.batch_size.',
     )
 
 

@@ -85,8 +85,8 @@ class MixingTest(parameterized.TestCase):
       mix(images[:5], labels[:5], _random(0, size=5))
     self.assertEqual(
       str(caught.exception),
-      "Mixing neighbours takes an even number of images in each replica's "
-      'batch. Received: 5. Change train.batch_size.',
+      "Mixing pairs requires an even number of images in each replica's batch. "
+      'Received: 5. Change train.batch_size.',
     )
 
 

@@ -1,8 +1,8 @@
-"""Augmentations: each changes a whole batch at once, by seeded draws.
+"""Augmentations of whole batches, from seeded random numbers.
 
 Each takes and returns images, float32 (batch, height, width, 3) in [0, 255],
-and label probabilities, float32 (batch, classes). Those of this module look at
-one image at a time and leave labels as they are.
+and label probabilities, float32 (batch, classes). The augmentations in this
+module treat each image by itself and leave the labels unchanged.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ Batch = tuple[tf.Tensor, tf.Tensor]
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class HorizontalFlip:
-  """Mirrors some of the images.
+  """Flips some of the images from left to right.
 
   Attributes:
-    probability: share of the images that are mirrored.
+    probability: share of the images that are flipped.
   """
 
   probability: Share
@@ -37,25 +37,23 @@ class HorizontalFlip:
   def __call__(
     self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
-    """Returns images, some of them mirrored, and the labels."""
+    """Returns the images, some of them flipped, and the labels."""
     flip = random.uniform(0, 1) < self.probability
     flipped = tf.reverse(images, axis=[2])
-    # Takes whole images, unlike `tf.where`: ten times faster.
+    # Selects whole images: ten times faster than `tf.where`.
     return tf.raw_ops.Select(condition=flip, x=flipped, y=images), labels
 
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class PadAndCrop:
-  """Pads the images and cuts a piece of their own size out at random.
+  """Pads each image and crops it to its own size at a random place.
 
-  As in "Deeply-supervised nets" (Lee et al., 2015) and since: a shift by whole
-  pixels.
+  As in "Deeply-supervised nets" (Lee et al., 2015): a shift by whole pixels.
 
   Attributes:
     padding: pixels on each side.
-    edge: what the padding shows: `constant` (black), `nearest`, `reflect` or
-      `wrap`.
+    edge: fills the padding; `constant` is black.
   """
 
   padding: Annotated[int, Ge(0)]
@@ -74,16 +72,16 @@ class PadAndCrop:
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class RandomResizedCrop:
-  """Magnifies a random part of each image to the image's size.
+  """Crops a random part of each image and resizes it to the image's size.
 
-  As in "Going deeper with convolutions" (Szegedy et al., 2014), but for a part
-  that would not fit into the image, whose longer side is cut to fit.
+  As in "Going deeper with convolutions" (Szegedy et al., 2014), except that a
+  side longer than the image is shortened to fit.
 
   Attributes:
-    area: the least share of the image that a part takes; shares are uniform
-      from there to 1.
-    aspect_ratio: the most that a part's sides differ, as the longer by the
-      shorter; logarithms of ratios are uniform.
+    area: the smallest share of the image's area; the share is uniform between
+      this and 1.
+    aspect_ratio: the largest ratio of the longer side to the shorter; the
+      logarithm of the ratio is uniform.
   """
 
   area: Annotated[float, Interval(gt=0, le=1)]
@@ -92,7 +90,7 @@ class RandomResizedCrop:
   def __call__(
     self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
-    """Returns magnified parts of the images and the labels."""
+    """Returns the resized crops and the labels."""
     area = random.uniform(self.area, 1)
     most = math.log(self.aspect_ratio)
     log_ratio = random.uniform(-most, most)
@@ -107,7 +105,7 @@ class RandomResizedCrop:
       random.uniform(-0.5, 0.5) * (1 - part) * side
       for part, side in zip(scale, (width, height), strict=True)
     )
-    # Samples between the outermost pixels and the image's border see the edge.
+    # The edge shows between the outermost pixels' centres and the border.
     cropped = resampling.warp(images, edge='nearest', scale=scale, shift=shift)
     return cropped, labels
 
@@ -115,14 +113,15 @@ class RandomResizedCrop:
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class RandomAffine:
-  """Rotates, shifts and zooms the images, in one resampling.
+  """Rotates, shifts and zooms each image in one resampling.
+
+  Each amount is uniform between plus and minus the maximum.
 
   Attributes:
-    rotation: degrees, at most, either way.
-    shift: share of the sides, at most, either way, along each side.
-    zoom: the most by which each side's scale differs from 1.
-    edge: what comes in from outside: `constant` (black), `nearest`, `reflect`
-      or `wrap`.
+    rotation: the maximum, in degrees.
+    shift: the maximum along each side, as a share of the side.
+    zoom: the maximum by which the scale of each side differs from 1.
+    edge: fills the area outside of the image; `constant` is black.
   """
 
   rotation: Annotated[float, Interval(ge=0, le=180)]
@@ -133,7 +132,7 @@ class RandomAffine:
   def __call__(
     self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
-    """Returns images that have been moved and the labels."""
+    """Returns the moved images and the labels."""
     height, width = images.shape[1:3]
     angle = math.radians(self.rotation)
     moved = resampling.warp(
@@ -155,12 +154,12 @@ class ColorJitter:
   """Changes brightness, contrast and saturation, in that order.
 
   Each factor is uniform between 1 - strength and 1 + strength; a strength of 0
-  leaves that property alone.
+  leaves the property unchanged.
 
   Attributes:
-    brightness: strength.
-    contrast: strength.
-    saturation: strength.
+    brightness: its strength.
+    contrast: its strength.
+    saturation: its strength.
   """
 
   brightness: Share
@@ -170,7 +169,7 @@ class ColorJitter:
   def __call__(
     self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
-    """Returns images of other colours and the labels."""
+    """Returns the recoloured images and the labels."""
     for change, strength in (
       (colors.brightness, self.brightness),
       (colors.contrast, self.contrast),
@@ -185,16 +184,16 @@ class ColorJitter:
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class Cutout:
-  """Covers a box in some of the images.
+  """Covers a square of some of the images with grey.
 
   As in "Improved regularization of convolutional neural networks with cutout"
-  (DeVries and Taylor, 2017): the box's centre is anywhere in the image, and
-  what lies outside is cut off.
+  (DeVries and Taylor, 2017): the centre is uniform in the image, and the square
+  is clipped at the border.
 
   Attributes:
     probability: share of the images that are covered.
-    size: sides of the box, as a share of the image's.
-    value: what covers: a grey from 0 to 255.
+    size: sides of the square, as a share of the image's sides.
+    value: the grey, from 0 to 255.
   """
 
   probability: Share
@@ -204,7 +203,7 @@ class Cutout:
   def __call__(
     self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
-    """Returns images, some of them with a hole, and the labels."""
+    """Returns the images, some of them partly covered, and the labels."""
     covered = random.uniform(0, 1) < self.probability
     hole = regions.boxes(
       images,

@@ -15,7 +15,7 @@ Augmentation = Callable[
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
 Batches = tf.distribute.DistributedDataset | tf.data.Dataset
 
-_PREFETCHED = 8  # Batches of a replica, made before they are asked for.
+_PREFETCHED = 8  # Batches of each replica.
 
 
 def training(
@@ -32,20 +32,20 @@ def training(
 
   Args:
     split: the examples, all of them labelled.
-    strategy: the replicas; each gets its contiguous part of every batch.
+    strategy: each replica gets a contiguous part of every batch.
     batch_size: examples in a step, over all replicas.
-    first_step: the step to start at; resuming costs nothing.
+    first_step: the step to start at, in constant time.
     seed: the run's seed.
-    augmentation: what is done to each batch, in turn.
-    preprocessing: what turns images into the network's input.
+    augmentation: applied to each batch, in this order.
+    preprocessing: converts images into the network's input.
 
   Returns:
-    A data set, distributed if need be, of (images, labels): float32 (replica
-    batch, height, width, 3) and float32 (replica batch, classes), one-hot
-    unless mixed.
+    A data set, distributed over several replicas, of (images, labels): float32
+    (replica batch, height, width, 3) and float32 (replica batch, classes),
+    one-hot unless mixed.
 
   Raises:
-    InputError: an augmentation cannot work on batches of this size.
+    InputError: an augmentation does not support the size of the batches.
   """
   replicas = strategy.num_replicas_in_sync
   replica_batch = batch_size // replicas
@@ -66,20 +66,20 @@ def evaluation(
   batch_size: int,
   preprocessing: Preprocessing,
 ) -> tuple[Batches, int]:
-  """Returns every example once, in order, and the number of steps that takes.
+  """Returns every example once, in order, and the number of steps.
 
-  The last batch is filled up with the last example.
+  The last example is repeated to fill the last batch.
 
   Args:
     split: the examples.
-    strategy: the replicas; each gets its contiguous part of every batch.
+    strategy: each replica gets a contiguous part of every batch.
     batch_size: examples in a step, over all replicas; rounded up to a multiple
-      of their number.
-    preprocessing: what turns images into the network's input.
+      of the number of replicas.
+    preprocessing: converts images into the network's input.
 
   Returns:
-    A data set, distributed if need be, of (images, labels): float32 (replica
-    batch, height, width, 3) and int64 (replica batch,); and its steps.
+    A data set, distributed over several replicas, of (images, labels): float32
+    (replica batch, height, width, 3) and int64 (replica batch,); and its steps.
   """
   replica_batch = -(-batch_size // strategy.num_replicas_in_sync)
   batch_size = replica_batch * strategy.num_replicas_in_sync
@@ -101,17 +101,17 @@ def first(
   augmentation: Sequence[Augmentation],
   count: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns the first examples of a run, as it sees them.
+  """Returns the first examples of a run, augmented as in training.
 
   Args:
     split: the examples, all of them labelled.
     seed: the run's seed.
-    augmentation: what is done to the images, in turn.
-    count: of examples; an even number of them can be mixed.
+    augmentation: applied to the images, in this order.
+    count: the number of examples; even if an augmentation mixes pairs.
 
   Returns:
-    Images, uint8 (count, height, width, 3), and the probability of each class,
-    float32 (count, classes).
+    Images, uint8 (count, height, width, 3), and class probabilities, float32
+    (count, classes).
   """
   positions = tf.range(count, dtype=tf.int64)
   images, labels = _augmented(split, positions, seed, augmentation)
@@ -140,16 +140,16 @@ def _distribute(
   first_step: int,
   steps: int | None,
 ) -> Batches:
-  """Gives replica r of step s the batch `load(s, r)`."""
+  """Returns a data set that gives replica r in step s `load(s, r)`."""
 
   def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
-    # A worker's replicas take its elements in turn.
+    # The replicas of a worker take its elements in turn.
     local = context.num_replicas_in_sync // context.num_input_pipelines
     first_replica = context.input_pipeline_id * local
     stop = tf.int64.max if steps is None else (first_step + steps) * local
     elements = tf.data.Dataset.range(first_step * local, stop)
     batches = elements.map(
-      # Autograph would bury an InputError under its own account of the code.
+      # Autograph would hide an InputError behind its own message.
       tf.autograph.experimental.do_not_convert(
         lambda element: load(element // local, first_replica + element % local)
       ),
@@ -162,6 +162,6 @@ def _distribute(
 
   on_cpu = not tf.config.list_logical_devices('GPU')
   if strategy.num_replicas_in_sync == 1 and on_cpu:
-    # To distribute takes longer than all the rest of a small batch.
+    # Distributing a small batch takes longer than making it.
     return pipeline(tf.distribute.InputContext())
   return strategy.distribute_datasets_from_function(pipeline)

@@ -1,9 +1,9 @@
-"""Changes of the colours of a batch of images, each image by its own amount.
+"""Changes the colours of a batch of images, each image by its own amount.
 
-Images are float32 (batch, height, width, 3) in [0, 255], and so are results.
-Amounts are float32 (batch,). Brightness, contrast, saturation and sharpness
-are those of Pillow's `ImageEnhance`: a factor of 1 changes nothing, 0 takes
-all of it away, more than 1 adds to it.
+Images and results are float32 (batch, height, width, 3) in [0, 255], amounts
+float32 (batch,). Brightness, contrast, saturation and sharpness are those of
+Pillow's `ImageEnhance`: a factor of 1 changes nothing, 0 removes the property
+and more than 1 increases it.
 """
 
 import tensorflow as tf
@@ -15,23 +15,23 @@ _SMOOTHING = ((1, 1, 1), (1, 5, 1), (1, 1, 1))
 
 
 def brightness(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-  """Mixes images with black."""
+  """Blends images with black."""
   return _clip(images * _each(factor))
 
 
 def contrast(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-  """Mixes each image with the mean of its luminance."""
+  """Blends each image with its mean luminance."""
   mean = tf.reduce_mean(_luminance(images), [1, 2, 3], keepdims=True)
   return _mix(mean, images, factor)
 
 
 def saturation(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-  """Mixes images with their luminance."""
+  """Blends images with their luminance."""
   return _mix(_luminance(images), images, factor)
 
 
 def sharpness(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-  """Mixes images with their smoothed selves."""
+  """Blends images with smoothed copies."""
   kernel = tf.constant(_SMOOTHING, tf.float32)[:, :, None, None]
   smooth = tf.nn.depthwise_conv2d(
     tf.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)], 'SYMMETRIC'),
@@ -50,13 +50,13 @@ def posterize(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
 
 
 def solarize(images: tf.Tensor, amount: tf.Tensor) -> tf.Tensor:
-  """Inverts the values of at least 256 · (1 - amount)."""
+  """Inverts values of 256 · (1 - amount) and above."""
   inverted = tf.cast(images >= 256 * (1 - _each(amount)), tf.float32)
   return images + inverted * (255 - 2 * images)
 
 
 def _mix(without: tf.Tensor, images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-  # In this form a factor of 1 is exact.
+  # This form is exact for a factor of 1.
   return _clip(images + (1 - _each(factor)) * (without - images))
 
 

@@ -1,9 +1,9 @@
-"""Augmentations that mix neighbours: images and labels alike.
+"""Augmentations that mix the images and labels of pairs of examples.
 
-The examples at positions 2k and 2k + 1 are mixed with each other, by the draws
-of the first: they are in the same replica's batch however many replicas there
-are, provided that its size is even. What one of them gives it gets back from
-the other, so that both count as much in the batch as if they were not mixed.
+The examples at positions 2k and 2k + 1 are a pair, mixed by the random numbers
+of the first. Both are in the same replica's batch for any number of replicas,
+as long as the replica's batch size is even. Both use the same weights, so that
+each example keeps its total weight in the batch.
 """
 
 import dataclasses
@@ -26,13 +26,13 @@ Concentration = Annotated[float, Gt(0)]
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class Mixup:
-  """Averages some pairs of neighbours, by random weights.
+  """Averages some pairs of examples with random weights.
 
   "mixup: beyond empirical risk minimization" (Zhang et al., 2017).
 
   Attributes:
     probability: share of the pairs that are mixed.
-    concentration: both parameters of the beta distribution of the weights.
+    concentration: both parameters of the weights' beta distribution.
   """
 
   probability: Share
@@ -41,7 +41,7 @@ class Mixup:
   def __call__(
     self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns images and labels, some of them mixed alike."""
+    """Returns the images and labels, some of them mixed."""
     mixed = random.uniform(0, 1) < self.probability
     weight = tf.where(mixed, symmetric_beta(random, self.concentration), 1)
     weight = _shared(weight)[:, None]
@@ -51,15 +51,15 @@ class Mixup:
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class CutMix:
-  """Exchanges a box between some pairs of neighbours.
+  """Swaps a box between the images of some pairs.
 
   "CutMix: regularization strategy to train strong classifiers with localizable
-  features" (Yun et al., 2019). Labels are mixed by the areas, to the pixel.
+  features" (Yun et al., 2019). Labels are mixed by the exact areas.
 
   Attributes:
     probability: share of the pairs that are mixed.
     concentration: both parameters of the beta distribution of the share of the
-      image that is kept, before the box is cut off at the image's border.
+      image that is kept, before the box is clipped at the border.
   """
 
   probability: Share
@@ -68,7 +68,7 @@ class CutMix:
   def __call__(
     self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns images and labels, some of them mixed by the same areas."""
+    """Returns the images and labels, some of them mixed."""
     mixed = random.uniform(0, 1) < self.probability
     pasted = tf.sqrt(1 - symmetric_beta(random, self.concentration))
     kept = 1 - regions.boxes(
@@ -84,8 +84,8 @@ def symmetric_beta(
 ) -> tf.Tensor:
   """Returns draws (batch,) from Beta(concentration, concentration).
 
-  Exact, from two uniform draws each: L. Devroye, "Random variate generation in
-  one line of code" (1996), by way of Student's t distribution.
+  Exact, from two uniform draws each, through Student's t distribution:
+  L. Devroye, "Random variate generation in one line of code" (1996).
   """
 
   def beta(uniform: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
@@ -97,18 +97,18 @@ def symmetric_beta(
 
 
 def _mix(batch: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-  """Weighs each element of the batch against its neighbour."""
+  """Averages each element of the batch with the other of its pair."""
   pairs = tf.reshape(batch, [-1, 2, *batch.shape[1:]])
-  neighbours = tf.reshape(tf.reverse(pairs, axis=[1]), batch.shape)
-  return weight * batch + (1 - weight) * neighbours
+  others = tf.reshape(tf.reverse(pairs, axis=[1]), batch.shape)
+  return weight * batch + (1 - weight) * others
 
 
 def _shared(draws: tf.Tensor) -> tf.Tensor:
-  """Gives both of a pair the draw (batch,) of its first."""
+  """Returns draws (batch,): both of a pair get the draw of the first."""
   size = draws.shape[0]
   if size % 2:
     raise errors.InputError(
-      "Mixing neighbours takes an even number of images in each replica's "
-      f'batch. Received: {size}. Change train.batch_size.'
+      "Mixing pairs requires an even number of images in each replica's batch. "
+      f'Received: {size}. Change train.batch_size.'
     )
   return tf.repeat(draws[::2], 2)

@@ -1,19 +1,19 @@
-"""How TensorFlow runs pipelines of data: as they are written, untuned."""
+"""Options for running `tf.data` pipelines as written, without tuning."""
 
 import os
 
 import tensorflow as tf
 
-# Of a map at once: one for each CPU that the process may use.
+# One for each CPU that the process may use.
 PARALLEL_CALLS = len(os.sched_getaffinity(0))
 
 
 def untuned_options() -> tf.data.Options:
-  """Returns options that leave a pipeline as it is written.
+  """Returns options that switch off tuning and rewriting.
 
-  The end of a tuned pipeline waits for the tuner, which may sleep for as long
-  as the pipeline has run; and rewriting one that captures a split's images
-  fills another tensor of their size with zeros.
+  A tuned pipeline waits at its end for the tuner, which may sleep for as long
+  as the pipeline has run. Rewriting a pipeline that captures a split's images
+  allocates another tensor of their size.
   """
   options = tf.data.Options()
   options.autotune.enabled = False

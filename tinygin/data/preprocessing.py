@@ -1,4 +1,4 @@
-"""What turns images into the input of a network."""
+"""Converts images into the input of a network."""
 
 import dataclasses
 from typing import Annotated
@@ -20,8 +20,8 @@ def per_image_standardization(images: tf.Tensor) -> tf.Tensor:
     images: float32 (batch, height, width, channels), any range.
 
   Returns:
-    float32 of the same shape. The deviation is taken as at least
-    1 / sqrt(values), so that an image of one colour becomes zeros.
+    float32 of the same shape. The deviation is at least 1 / sqrt(values per
+    image), so that an image of one colour becomes zeros.
   """
   return tf.image.per_image_standardization(images)
 
@@ -29,19 +29,19 @@ def per_image_standardization(images: tf.Tensor) -> tf.Tensor:
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class DatasetStandardization:
-  """Scales images by the mean and deviation of the data set's colours.
+  """Scales images by the mean and standard deviation of the data set's colours.
 
-  Those of tiny-imagenet-200's training images are about (122.5, 114.3, 101.4)
+  For tiny-imagenet-200's training images they are about (122.5, 114.3, 101.4)
   and (70.6, 68.6, 71.9).
 
   Attributes:
     mean: of red, green and blue, in [0, 255].
-    deviation: of red, green and blue, in the same unit.
+    deviation: standard deviation of red, green and blue, in the same unit.
   """
 
   mean: tuple[Level, Level, Level]
   deviation: tuple[Positive, Positive, Positive]
 
   def __call__(self, images: tf.Tensor) -> tf.Tensor:
-    """Returns scaled images, float32 of the same shape."""
+    """Returns the scaled images, float32 of the same shape."""
     return (images - self.mean) / self.deviation

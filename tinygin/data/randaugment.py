@@ -1,4 +1,4 @@
-"""RandAugment, for a whole batch at once."""
+"""RandAugment for whole batches."""
 
 import dataclasses
 import math
@@ -27,7 +27,7 @@ OPERATIONS = (
 )
 MAGNITUDES = 10
 
-# What the greatest magnitude means, as in the paper.
+# The amounts at the greatest magnitude, as in the paper.
 _ROTATION = math.radians(30)
 _SHEAR = 0.3
 _SHIFT = 0.45  # Of the image's side.
@@ -38,21 +38,19 @@ _BITS = 4
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class RandAugment:
-  """Does some operations, drawn at random, to each image.
+  """Applies some random operations to each image.
 
   After "RandAugment: practical automated data augmentation with a reduced
-  search space" (Cubuk et al., 2019). It differs in what makes it fit for a
-  whole batch: an image's operations are distinct and done in a fixed order,
-  those that move pixels in one resampling; and the operations that have no
-  magnitude (equalising, inverting, stretching of contrast) are left out.
-  Rotation, shear, shift, brightness, contrast, saturation and sharpness go
-  either way, at random.
+  search space" (Cubuk et al., 2019), changed to work on whole batches: the
+  operations of an image are distinct and have a fixed order, all that move
+  pixels share one resampling, and the operations without a magnitude
+  (equalize, invert, autocontrast) are left out. Rotation, shear, shift,
+  brightness, contrast, saturation and sharpness have a random sign.
 
   Attributes:
-    operations: how many each image gets.
-    magnitude: how strong they are; 0 changes nothing.
-    edge: what comes in from outside: `constant` (black), `nearest`, `reflect`
-      or `wrap`.
+    operations: the number of operations on each image.
+    magnitude: their strength; 0 changes nothing.
+    edge: fills the area outside of the image; `constant` is black.
   """
 
   operations: Annotated[int, Interval(ge=1, le=len(OPERATIONS))]
@@ -62,7 +60,7 @@ class RandAugment:
   def __call__(
     self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns images after some operations, and the labels."""
+    """Returns the changed images and the labels."""
     amount = self._amounts(random)
     height, width = images.shape[1:3]
     images = resampling.warp(
@@ -87,7 +85,7 @@ class RandAugment:
     return colors.solarize(images, tf.abs(amount['solarize'])), labels
 
   def _amounts(self, random: randomness.Generator) -> dict[str, tf.Tensor]:
-    """Draws for each operation an amount in [-1, 1]; 0: not done."""
+    """Draws an amount in [-1, 1] for each operation; 0 skips it."""
     scores = tf.stack([random.uniform(0, 1) for _ in OPERATIONS], axis=1)
     least = tf.math.top_k(scores, self.operations).values[:, -1:]
     done = tf.unstack(tf.cast(scores >= least, tf.float32), axis=1)

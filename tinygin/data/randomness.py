@@ -1,8 +1,8 @@
-"""The order of examples, and their random numbers, as pure functions.
+"""The order of examples and their random numbers, as pure functions.
 
-A run sees examples at positions 0, 1, 2, …. Which example stands at a position
-and how it is augmented depends on the seed and the position alone, so that a
-run resumes at any step at no cost and the same on any number of replicas.
+A run processes examples at positions 0, 1, 2, …. The example at a position and
+its augmentation depend only on the seed and the position. So a run resumes at
+any step in constant time, and is the same on any number of replicas.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,10 @@ _GOLDEN_RATIO = 0x9E3779B97F4A7C15
 
 
 def shuffled(positions: tf.Tensor, size: int, seed: int) -> tf.Tensor:
-  """Returns the index of the example that stands at each position.
+  """Returns the index of the example at each position.
 
-  Each epoch of `size` positions is a permutation of its own, computed without
-  storing it (the Simon-cipher permutation behind
+  Each epoch of `size` positions is a new permutation, which is computed without
+  being stored (the Simon-cipher permutation behind
   `tf.random.experimental.index_shuffle`).
 
   Args:
@@ -31,7 +31,7 @@ def shuffled(positions: tf.Tensor, size: int, seed: int) -> tf.Tensor:
   seeds = tf.stack(
     [tf.fill(tf.shape(epochs), tf.cast(seed, tf.int64)), epochs, epochs], axis=1
   )
-  # The public wrapper of this operation takes no seed for each index.
+  # The public wrapper takes a single seed for all indices.
   return tf.raw_ops.RandomIndexShuffle(
     index=positions % size,
     seed=seeds,
@@ -41,11 +41,11 @@ def shuffled(positions: tf.Tensor, size: int, seed: int) -> tf.Tensor:
 
 
 class Generator:
-  """Random numbers of a batch of examples, one row for each position.
+  """Random numbers for a batch of examples, one for each position in each draw.
 
-  Counter-based, by the SplitMix64 finaliser (Steele, Lea and Flood, "Fast
-  splittable pseudorandom number generators", 2014): a draw is a hash of seed,
-  position and the number of the draw.
+  A draw is a hash of the seed, the position and the number of the draw, by the
+  finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom
+  number generators", 2014).
   """
 
   def __init__(self, seed: int, positions: tf.Tensor):
@@ -62,9 +62,9 @@ class Generator:
     self._draws = 0
 
   def uniform(self, low: float, high: float) -> tf.Tensor:
-    """Returns a float32 tensor (batch,) of draws from [low, high].
+    """Returns float32 (batch,), uniform in [low, high].
 
-    High itself comes only by rounding, and never where low is 0.
+    `high` occurs only through rounding, and never where low is 0.
     """
     self._draws += 1
     draw = tf.constant((self._draws * _GOLDEN_RATIO) % 2**64, tf.uint64)
@@ -77,11 +77,11 @@ class Generator:
 def in_float64(
   function: Callable[..., tf.Tensor], *values: tf.Tensor | float
 ) -> tf.Tensor:
-  """Returns function(values), with the same bits however they are batched.
+  """Returns function(values), computed in float64 and rounded to float32.
 
-  In float32, exp, cos and their like differ in the last bit between the whole
-  vectors of a tensor and its last few elements. So they are computed in
-  float64, and rounded.
+  In float32, the last bit of exp, cos and similar functions depends on the
+  element's place in the tensor: vectorized code computes whole vectors, and
+  other code the rest. So results would depend on the batch size.
 
   Args:
     function: of elements; takes and returns float64 tensors.

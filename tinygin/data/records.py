@@ -1,6 +1,6 @@
-"""Reads examples from TFRecord files: all in turn, or any of them at any time.
+"""Reads the examples of TFRecord files into memory, or on demand.
 
-Examples are those of a TFDS data set with the features `image` and `label`.
+Examples have the features `image` and `label`, as in TFDS's image data sets.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def decoded(
   """Reads and decodes all examples into memory.
 
   Args:
-    instructions: which examples, in which files.
+    instructions: the files, and the examples in them.
     image_shape: height, width and channels.
 
   Returns:
@@ -45,11 +45,11 @@ def decoded(
     InputError: the files are damaged or hold too few examples.
   """
   count = sum(each.take for each in instructions)
-  # A mapping is aligned as TensorFlow needs it.
+  # A mapping has the alignment that TensorFlow requires.
   memory = mmap.mmap(
     -1, count * math.prod(image_shape), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
   )
-  with contextlib.suppress(OSError):  # Where the kernel has no large pages.
+  with contextlib.suppress(OSError):  # Some kernels have no large pages.
     memory.madvise(mmap.MADV_HUGEPAGE)
   images = np.frombuffer(memory, np.uint8).reshape(count, *image_shape)
   labels = np.empty(count, np.int64)
@@ -79,13 +79,13 @@ def decoded(
     images[filled:end], labels[filled:end] = batch
     filled = end
   _check_count(instructions, count, filled)
-  # Shares the memory, where other ways to a tensor copy it.
+  # Shares the memory; other conversions copy it.
   tensor = tf.experimental.dlpack.from_dlpack(images.__dlpack__())
   return tensor, tf.convert_to_tensor(labels)
 
 
 class StoredImages:
-  """JPEG images that stay in their files until they are asked for."""
+  """JPEG images that are read from their files on demand."""
 
   def __init__(
     self,
@@ -95,13 +95,13 @@ class StoredImages:
     sizes: np.ndarray,
     image_shape: tuple[int, int, int],
   ):
-    """Takes what `stored` has found.
+    """Takes the places of the examples; see `stored`.
 
     Args:
       paths: of the files.
-      files: of each example, the number of its file.
-      offsets: of each example, in bytes from the start of its file.
-      sizes: of each example, in bytes.
+      files: each example's file, as an index of `paths`.
+      offsets: each example's first byte in its file.
+      sizes: each example's size, in bytes.
       image_shape: height, width and channels.
     """
     self._paths = paths
@@ -111,13 +111,13 @@ class StoredImages:
     self._image_shape = image_shape
 
   def gather(self, indices: tf.Tensor) -> tf.Tensor:
-    """Returns images, uint8 (batch, height, width, channels), by their index.
+    """Returns images by index, uint8 (batch, height, width, channels).
 
     Args:
       indices: int64 (batch,).
 
     Raises:
-      OSError: a file cannot be read; tf.errors.UnknownError from a pipeline.
+      OSError: a file cannot be read; in a pipeline, tf.errors.UnknownError.
     """
     records = tf.numpy_function(self._read, [indices], tf.string, False)
     return decode_images(
@@ -128,7 +128,7 @@ class StoredImages:
     records = np.empty(len(indices), object)
     for place, index in enumerate(indices):
       path, size = self._paths[self._files[index]], self._sizes[index]
-      # Files are opened for each read: there may be more than can be open.
+      # There may be more files than a process can keep open.
       with open(path, 'rb', buffering=0) as file:
         record = os.pread(file.fileno(), size, self._offsets[index])
       if len(record) < size:
@@ -139,12 +139,12 @@ class StoredImages:
 
 @contextlib.contextmanager
 def reading() -> Iterator[None]:
-  """Says in one message why a pipeline could not read stored images.
+  """Turns failures to read stored images in a pipeline into one message.
 
-  Files that were replaced by others of the same size are not noticed.
+  Files replaced by others of the same size go unnoticed.
 
   Raises:
-    RunError: it could not.
+    RunError: a file could not be read.
   """
   try:
     yield
@@ -153,21 +153,20 @@ def reading() -> Iterator[None]:
     if reason is None:
       raise
     raise errors.RunError(
-      'The files of the data set must be readable, and stay as they are, while '
-      f'examples are read from them. Received: {reason[0]}. Restore them, or '
-      'what keeps them from being read.'
+      'The files of the data set must stay readable and unchanged during the '
+      f'run. Received: {reason[0]}. Restore the files, then resume the run.'
     ) from error
 
 
 def stored(
   instructions: Instructions, image_shape: tuple[int, int, int]
 ) -> tuple[StoredImages, tf.Tensor]:
-  """Finds where the examples lie, and reads their labels.
+  """Finds the places of the examples, and reads their labels.
 
-  Goes through the files once, so that every checksum is verified.
+  Reads each file once and verifies all checksums.
 
   Args:
-    instructions: which examples, in which files.
+    instructions: the files, and the examples in them.
     image_shape: height, width and channels.
 
   Returns:
@@ -213,8 +212,8 @@ def decode_images(
 ) -> tf.Tensor:
   """Returns the images of serialized examples, uint8.
 
-  JPEGs are decoded with the accurate integer transform, which Pillow and
-  OpenCV use too, not with TensorFlow's faster default.
+  JPEGs are decoded with the accurate integer transform, as in Pillow and
+  OpenCV, instead of TensorFlow's faster default.
   """
   features = {'image': tf.io.FixedLenFeature([], tf.string)}
   return tf.map_fn(
@@ -273,6 +272,6 @@ def _unexpected(instructions: Instructions, received: str) -> errors.InputError:
   folder = os.path.dirname(instructions[0].filename)
   return errors.InputError(
     f'The files of {folder} must hold the examples that its '
-    f'dataset_info.json declares. Received: {received}. Restore them, '
-    'or build the data set anew.'
+    f'dataset_info.json declares. Received: {received}. Restore the files, '
+    'or delete the folder and build the data set again.'
   )

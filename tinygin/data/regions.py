@@ -9,14 +9,14 @@ def boxes(
   centre: tuple[tf.Tensor, tf.Tensor],
   side: tf.Tensor,
 ) -> tf.Tensor:
-  """Returns 1 inside of a box in each image and 0 outside.
+  """Returns 1 inside a box in each image and 0 outside.
 
   Args:
     images: (batch, height, width, channels).
     centre: of the boxes, horizontal and vertical, each float32 (batch,), as a
       share of the images' width and height.
     side: of the boxes, float32 (batch,), as a share of the images' sides.
-      What would lie outside of an image is cut off.
+      A box is clipped at the border.
 
   Returns:
     float32 (batch, height, width, 1).
@@ -28,8 +28,8 @@ def boxes(
 
 
 def _span(centre: tf.Tensor, side: tf.Tensor, pixels: int) -> tf.Tensor:
-  """Returns (batch, pixels): 1 where a pixel's middle lies in the span."""
-  middles = (tf.range(pixels, dtype=tf.float32)[None] + 0.5) / pixels
+  """Returns (batch, pixels): 1 where a pixel's centre is in the span."""
+  centres = (tf.range(pixels, dtype=tf.float32)[None] + 0.5) / pixels
   return tf.cast(
-    tf.abs(middles - centre[:, None]) < side[:, None] / 2, tf.float32
+    tf.abs(centres - centre[:, None]) < side[:, None] / 2, tf.float32
   )

@@ -1,4 +1,4 @@
-"""Moves the pixels of a batch of images: one affine resampling for each."""
+"""Transforms a batch of images, each by its own affine map."""
 
 from typing import Literal
 
@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tinygin.data import randomness
 
-# What lies outside of an image: black, its nearest edge, its mirror image, or
-# its other side.
+# Fills the area outside of an image: with black, the nearest pixel, the mirror
+# image, or the opposite side.
 Edge = Literal['constant', 'nearest', 'reflect', 'wrap']
 Coordinate = tf.Tensor | float
 
@@ -21,21 +21,24 @@ def warp(
   scale: tuple[Coordinate, Coordinate] = (1.0, 1.0),
   shift: tuple[Coordinate, Coordinate] = (0.0, 0.0),
 ) -> tf.Tensor:
-  """Returns images whose pixels come from other places, by bilinear sampling.
+  """Resamples images by affine maps, with bilinear interpolation.
 
-  A pixel at p, seen from the centre of its image, shows what lies at
+  The output pixel at p, relative to the image's centre, is the input at
   rotation(angle) · [[1, shear x], [shear y, 1]] · diag(scale) · p + shift.
-  Where all of these are neutral, the image comes out unchanged, bit by bit.
+  The defaults return the image unchanged, bit for bit.
+
+  Each number is one for all images or a float32 tensor (batch,).
 
   Args:
     images: float32 (batch, height, width, channels).
-    edge: what lies outside of an image; see `Edge`.
+    edge: fills the area outside of an image; see `Edge`.
     angle: radians.
     shear: along x and y.
     scale: along x and y; below 1 magnifies.
     shift: along x and y, in pixels.
 
-  Each number is one for all images or a float32 tensor (batch,).
+  Returns:
+    float32 of the same shape.
   """
   count, height, width, _ = images.shape
   cosine, sine = (randomness.in_float64(f, angle) for f in (tf.cos, tf.sin))
