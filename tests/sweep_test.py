@@ -382,7 +382,7 @@ sweep.parameters = {
       'train.width must be a positive integer. '
       'Received: train.width=0 at changes.gin:4.',
       'train.width = wide at changes.gin:4: a string needs quotes: '
-      '"train.width = \'wide\'".',
+      "train.width = 'wide'",
       'train.rate must be a positive number. '
       'Received: train.rate=-1 at changes.gin:4 '
       '(RATE).',

@@ -1,5 +1,6 @@
 """Components are called with their own values, and errors name them."""
 
+import inspect
 import threading
 
 from absl.testing import absltest
@@ -44,6 +45,11 @@ class CallTest(config_case.ConfigCase):
     add = self.load(f'{text}free.add.b = 2').build().extra
     self.assertEqual([add(), add(5), add(5, 6), add(b=7)],
                      [(1, 2), (5, 2), (5, 6), (1, 7)])  # fmt: skip
+
+  def test_signature_accepts_calls_without_bound_values(self):
+    scale = self.load(f'{_SCALE}2').build().scale
+    inspect.signature(scale).bind(1.0)
+    self.assertEqual(scale.__name__, 'scale')
 
   def test_called_references_are_built_for_each_call(self):
     self.write('boxes.py', 'def box(items): return items\n')
@@ -121,6 +127,14 @@ class BuildingTest(config_case.ConfigCase):
     ):
       configuration.build()
 
+  def test_a_constructor_of_a_class_raises_an_error(self):
+    self.write('checked.py', _CHECKED)
+    text = f'import checked\n{COMPLETE}train.extra = @Checked()\n'
+    with self.assertRaisesRegex(
+      config_case.InputError, '^Checked: Bad size.\n  Checked.size is bound at '
+    ):
+      self.load(f'{text}Checked.size = 1').build()
+
   def test_a_reference_raises_an_error_later(self):
     scale = self.load(f'{_SCALE}0').build().scale
     with self.assertRaisesRegex(
@@ -148,6 +162,18 @@ class BuildingTest(config_case.ConfigCase):
           raise error
 
 
+_CHECKED = """
+import dataclasses
+import gin
+
+@gin.register
+@dataclasses.dataclass
+class Checked:
+  size: int
+
+  def __post_init__(self):
+    raise ValueError('Bad size.')
+"""
 _RATES = """
 import gin
 

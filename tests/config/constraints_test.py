@@ -63,7 +63,6 @@ class DescribeTest(parameterized.TestCase):
       'a function returning a ValueError, as @function or @Class()',
     ),
     (list[Callable[..., Any]], 'a sequence of references, as @name'),
-    (type[int], 'a class, as @name'),
     (ValueError, 'a ValueError, as @name()'),
     (list[ValueError], 'a sequence of ValueErrors, as @name()'),
   )

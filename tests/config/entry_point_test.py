@@ -152,7 +152,7 @@ class EntryPointTest(config_case.ConfigCase):
       'flag --levels=3,x: expected integers separated by commas, such as '
       '3,5,7.',
     ),
-    ('--lr=1 --lr=2', '--lr is given twice: give it once.'),
+    ('--lr=1 --lr=2', '--lr is given twice: use it once.'),
   )
   def test_wrong_value_of_a_flag(self, given, message):
     outcome = self.run_program('--gin_file=x.gin', *given.split())
@@ -169,8 +169,7 @@ class EntryPointTest(config_case.ConfigCase):
   def test_print_config_otherwise(self):
     outcome = self.run_program('--gin_file=x.gin', '--print_config=yaml')
     message = (
-      '--print_config must stand alone or be --print_config=json. '
-      'Received: --print_config=yaml.\n'
+      '--print_config takes no value, or json. Received: --print_config=yaml.\n'
     )
     self.assertEqual(outcome, (2, '', message))
 

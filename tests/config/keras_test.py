@@ -30,6 +30,12 @@ class KerasTest(config_case.ConfigCase):
     copy = keras.layers.deserialize(keras.layers.serialize(train.layers[0]))
     self.assertEqual(copy.units, 3)
 
+  def test_a_function_can_be_saved(self):
+    text = f'{_TEXT}keras.layers.Dense.activation = @keras.activations.gelu'
+    dense, _ = self.load(text, root='train_keras').build().layers
+    copy = keras.layers.deserialize(keras.layers.serialize(dense))
+    self.assertIs(copy.activation, keras.activations.gelu)
+
   @parameterized.parameters(
     (
       'keras.optimizers.Adam.beta1 = 0.8',

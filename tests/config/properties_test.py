@@ -1,4 +1,4 @@
-"""What holds of every configuration."""
+"""Properties of every configuration."""
 
 import json
 
@@ -13,10 +13,11 @@ from tinygin.config import statements
 
 _PLACE = statements.Place('x.gin')
 _NAMES = st.sampled_from(['a', 'Net', 'mod.Net', 'big/Net', 'a/b/mod.Net'])
+_INTEGERS = st.integers(1 - 2**63, 2**63 - 1)
 _LEAVES = st.one_of(
   st.none(),
   st.booleans(),
-  st.integers(),
+  _INTEGERS,
   st.floats(allow_nan=False, allow_infinity=False),
   st.text(),
   st.binary(),
@@ -28,7 +29,7 @@ _VALUES = st.recursive(
   lambda inner: st.one_of(
     st.lists(inner),
     st.lists(inner).map(tuple),
-    st.dictionaries(st.one_of(st.text(), st.integers()), inner),
+    st.dictionaries(st.one_of(st.text(), _INTEGERS), inner),
   ),
 )
 _SETTINGS = hypothesis.settings(

@@ -1,7 +1,7 @@
 """Calls components with the values that a configuration binds to them."""
 
 import contextlib
-import functools
+import inspect
 import re
 import traceback
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ class Closure:
       name: constraints.as_declared(argument.value, known[name].annotation)
       for name, argument in node.arguments.items()
     }
-    functools.update_wrapper(self, node.component.target, updated=())
+    self.__name__ = node.component.target.__name__
 
   def __call__(self, *args: Any, **kwargs: Any) -> Any:
     """Returns what the component returns; `@name()` are called anew."""
@@ -57,7 +57,13 @@ class Closure:
     if isinstance(value, components.Target):
       node = self._nodes[value.scope, value.component]
       closure = Closure(node, self._nodes)
-      return closure() if value.reference.called else closure
+      if value.reference.called:
+        return closure()
+      # Keras saves functions by their names.
+      is_plain = inspect.isfunction(node.component.target)
+      return (
+        node.component.target if is_plain and not node.arguments else closure
+      )
     return resolution.transform(value, self._build)
 
 
@@ -65,12 +71,12 @@ class Closure:
 def building() -> Iterator[None]:
   """Turns errors of components into messages about the configuration.
 
-  It belongs around the building of models and optimizers. Later errors are
-  rather those of code, and need their traceback.
+  Use it only where models and optimizers are built: later errors are errors in
+  code, and need their traceback.
 
   Raises:
     InputError: a component raised a TypeError or a ValueError. The message
-      names the component, and where the parameters that it mentions are bound.
+      names the component, and the places of the parameters that it mentions.
   """
   try:
     yield
@@ -95,14 +101,21 @@ def innermost_component(
     The name of the component, or nothing; and its values, which are unknown
     where a method of an object raised the error.
   """
-  classes = {each.wrapped: each for each in components.registered()}
+  # Frames show the class of an object, but the code of a function.
+  known = {
+    getattr(each.wrapped, '__code__', each.wrapped): each
+    for each in components.registered()
+  }
   found: tuple[str, resolution.Node | None] = '', None
   for frame, _ in traceback.walk_tb(error.__traceback__):
     owner = frame.f_locals.get('self')
+    configurable = known.get(type(owner)) or known.get(frame.f_code)
     if isinstance(owner, Closure):
       found = owner.node.name, owner.node
-    elif configurable := classes.get(type(owner)):
+    elif configurable and not (
+      found[1] and found[1].component.target is configurable.wrapped
+    ):
       found = components.shortest(configurable), None
-  # TensorFlow raises errors in functions that it traces once more.
+  # TensorFlow raises errors in traced functions a second time.
   earlier = error.__cause__ or error.__context__
   return found if found[0] or not earlier else innermost_component(earlier)

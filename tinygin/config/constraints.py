@@ -49,30 +49,30 @@ class Condition(annotated_types.Predicate):
 
 
 class Supplies:
-  """On a parameter that takes a reference: what the program itself supplies.
+  """Names the arguments that the program passes when it calls a reference.
 
-  `Annotated[Callable[..., Optimizer], Supplies('learning_rate')]` takes
-  `@keras.optimizers.Adam`, and calls it with `learning_rate=`: a configuration
-  need not, and may not, bind it.
+  A parameter `Annotated[Callable[..., Optimizer], Supplies('learning_rate')]`
+  takes `@keras.optimizers.Adam`, and the program calls it with
+  `learning_rate=`. A configuration cannot bind such arguments.
   """
 
   def __init__(self, *names: str):
     self.names = names
 
 
-# On a parameter that may change when a run is continued.
+# Marks a parameter that can change when a run is continued.
 CONTINUABLE = object()
 
 
-# The checks of annotated-types, and their descriptions but for lengths.
+# The checks of annotated-types, and their descriptions.
 _RULES: dict[type, tuple[Callable[[Any, Any], bool], str]] = {
   Ge: (operator.ge, 'at least'),
   Gt: (operator.gt, 'above'),
   Le: (operator.le, 'at most'),
   Lt: (operator.lt, 'below'),
   MultipleOf: (lambda value, factor: value % factor == 0, 'divisible by'),
-  MinLen: (lambda value, length: len(value) >= length, ''),
-  MaxLen: (lambda value, length: len(value) <= length, ''),
+  MinLen: (lambda value, length: len(value) >= length, 'at least'),
+  MaxLen: (lambda value, length: len(value) <= length, 'at most'),
 }
 _NOUNS = {
   int: ('an integer', 'integers'),
@@ -86,7 +86,7 @@ _ANYTHING = (Any, object, inspect.Parameter.empty)
 
 
 def members(annotation: Any) -> list[tuple[Any, tuple[Any, ...]]]:
-  """Returns the types of a union, each with the metadata that hold for it."""
+  """Returns the types of a union, each with the metadata that apply to it."""
   origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
   if origin is Annotated:
     base, *metadata = arguments
@@ -97,7 +97,7 @@ def members(annotation: Any) -> list[tuple[Any, tuple[Any, ...]]]:
 
 
 def element(annotation: Any, index: int) -> Any:
-  """Returns the annotation of a sequence's or a mapping's part."""
+  """Returns the annotation of an element of a sequence or mapping."""
   for base, _ in members(annotation):
     known = [each for each in typing.get_args(base) if each is not Ellipsis]
     if known and typing.get_origin(base) in (*_SEQUENCES, *_MAPPINGS):
@@ -106,12 +106,12 @@ def element(annotation: Any, index: int) -> Any:
 
 
 def is_continuable(annotation: Any) -> bool:
-  """Whether `CONTINUABLE` stands in the annotation."""
+  """Whether the annotation contains `CONTINUABLE`."""
   return any(CONTINUABLE in metadata for _, metadata in members(annotation))
 
 
 def as_declared(value: Any, annotation: Any) -> Any:
-  """Turns a list into a tuple where only a tuple is declared."""
+  """Turns a list into a tuple if a tuple is declared, and no list."""
   origins = {typing.get_origin(base) or base for base, _ in members(annotation)}
   if isinstance(value, list) and tuple in origins and list not in origins:
     return tuple(value)
@@ -119,19 +119,19 @@ def as_declared(value: Any, annotation: Any) -> Any:
 
 
 def is_nominal(base: Any) -> bool:
-  """Whether values of a type are instances of it: no protocol, no type var."""
+  """Whether `isinstance` decides whether a value has a type."""
   return (
     isinstance(base, type) and base not in _ANYTHING and not is_protocol(base)
   )
 
 
 def is_protocol(base: Any) -> bool:
-  """Whether a type stands for all that have its attributes and methods."""
+  """Whether a type is a `typing.Protocol`."""
   return isinstance(base, type) and getattr(base, '_is_protocol', False)
 
 
 def provides(value: Any, protocol: type) -> bool:
-  """Whether a value, or a class for its instances, has what one asks for."""
+  """Whether a value or a class has the attributes of a protocol."""
   fields = getattr(value, '__dataclass_fields__', ())
   return all(
     hasattr(value, name) or name in fields
@@ -143,11 +143,11 @@ def provides(value: Any, protocol: type) -> bool:
 
 
 def matches(value: Any, annotation: Any) -> bool:
-  """Whether a value fits an annotation: type, range, choice, length.
+  """Whether a value fits an annotation: its type, range, choices and length.
 
-  An int is accepted as a float, a list as a tuple; a bool is no int, infinity
-  no number. A value with a method `fits(type)` (a reference to a component)
-  judges itself.
+  An int fits a float, and a list a tuple. A bool does not fit an int. Numbers
+  must be finite. References to components have a method `fits(type)`, which
+  decides for them.
   """
   return any(_fits(value, *member) for member in members(annotation))
 
@@ -164,7 +164,7 @@ def _fits(value: Any, base: Any, metadata: tuple[Any, ...]) -> bool:
 
 
 def _flat(metadata: tuple[Any, ...]) -> list[annotated_types.BaseMetadata]:
-  """Returns the constraints; `Interval` and `Len` as those in them."""
+  """Returns the constraints, with those that `Interval` and `Len` contain."""
   grouped = annotated_types.GroupedMetadata
   return [
     single
@@ -177,10 +177,8 @@ def _flat(metadata: tuple[Any, ...]) -> list[annotated_types.BaseMetadata]:
 def _accepts(constraint: Any, value: Any) -> bool:
   if isinstance(constraint, annotated_types.Predicate):
     return bool(constraint.func(value))
-  if type(constraint) not in _RULES:
-    return True
-  holds, _ = _RULES[type(constraint)]
-  return holds(value, *dataclasses.astuple(constraint))
+  holds, _ = _RULES.get(type(constraint), (None, ''))
+  return not holds or holds(value, *dataclasses.astuple(constraint))
 
 
 def _has_type(value: Any, base: Any) -> bool:
@@ -214,7 +212,7 @@ def _has_type(value: Any, base: Any) -> bool:
 
 
 def describe(annotation: Any, plural: bool = False) -> str:
-  """Says in words what a parameter may be: `1 to 3 positive integers`."""
+  """Describes the values of a parameter: `1 to 3 positive integers`."""
   *others, last = (_phrase(*each, plural) for each in members(annotation))
   if not others:
     return last
@@ -243,34 +241,28 @@ def _phrase(base: Any, metadata: tuple[Any, ...], plural: bool) -> str:
 
 
 def _conditions(constraints: list[Any]) -> str:
-  """Describes constraints other than lengths: `at least 0 and below 1`."""
+  """Describes constraints: `at least 0 and below 1`, `from 0 to 1`."""
   words = []
   for each in constraints:
     if isinstance(each, annotated_types.Predicate):
       words.append(getattr(each, 'words', each.func.__name__))
-    elif phrase := _RULES.get(type(each), (None, ''))[1]:
-      words.append(f'{phrase} {dataclasses.astuple(each)[0]}')
-  both = re.fullmatch(r'at least (\S+) and at most (\S+)', ' and '.join(words))
-  return f'from {both[1]} to {both[2]}' if both else ' and '.join(words)
+    elif type(each) in _RULES:
+      words.append(f'{_RULES[type(each)][1]} {dataclasses.astuple(each)[0]}')
+  text = ' and '.join(words)
+  return re.sub(r'^at least (\S+) and at most (\S+)$', r'from \1 to \2', text)
 
 
 def _sequence_phrase(base: Any, constraints: list[Any]) -> str:
   arguments = [each for each in typing.get_args(base) if each is not Ellipsis]
   if len(set(arguments)) > 1:
     return f'({", ".join(map(describe, arguments))})'
-  length = str(len(arguments)) if len(arguments) > 1 else _length(constraints)
-  items = describe(element(base, 0), plural=True)
-  phrase = f'{length} {items}' if length else f'a sequence of {items}'
-  return f'{phrase} {_conditions(constraints)}'.strip()
-
-
-def _length(constraints: list[Any]) -> str:
-  """Describes the length of a sequence: `at least 1`, `1 to 3`."""
-  low = [each.min_length for each in constraints if isinstance(each, MinLen)]
-  high = [each.max_length for each in constraints if isinstance(each, MaxLen)]
-  if low and high:
-    return str(*low) if low == high else f'{low[0]} to {high[0]}'
-  return f'at least {low[0]}' if low else f'at most {high[0]}' if high else ''
+  lengths = [each for each in constraints if isinstance(each, MinLen | MaxLen)]
+  length = _conditions(lengths).removeprefix('from ') or 'a sequence of'
+  if len(arguments) > 1:
+    length = str(len(arguments))
+  length = re.sub(r'^(\d+) to \1$', r'\1', length)
+  others = _conditions([each for each in constraints if each not in lengths])
+  return f'{length} {describe(element(base, 0), plural=True)} {others}'.strip()
 
 
 def _noun(origin: Any, arguments: tuple[Any, ...], plural: bool) -> str:
@@ -278,8 +270,6 @@ def _noun(origin: Any, arguments: tuple[Any, ...], plural: bool) -> str:
     return _NOUNS[origin][plural]
   if origin is abc.Callable:
     return _callable_noun(arguments, plural)
-  if origin is type:
-    return f'{"classes" if plural else "a class"}, as @name'
   if is_nominal(origin) or is_protocol(origin):
     return f'{_class(origin, plural)}, as @name()'
   return 'values' if plural else 'a value'
@@ -303,7 +293,7 @@ def _class(base: type, plural: bool) -> str:
 
 
 def fault(name: str, value: Any, annotation: Any, where: str = '') -> str:
-  """Says that a value does not fit, as `matches` has found."""
+  """Returns the message about a value that does not fit."""
   origins = {typing.get_origin(base) for base, _ in members(annotation)}
   is_part = origins & set(_SEQUENCES) and not isinstance(value, abc.Iterable)
   hint = f' One element is written ({value!r},).' if is_part else ''

@@ -1,4 +1,4 @@
-"""Compares complete configurations, as runs keep them in `config.gin`."""
+"""Compares the configurations that runs keep in `config.gin`."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ ABSENT = '—'
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-  """A parameter whose values differ; `ABSENT` where it is not bound."""
+  """A parameter with different values; unbound ones are `ABSENT`."""
 
   name: str
   values: tuple[str, ...]
@@ -67,7 +67,7 @@ def differences(*texts: str) -> list[Difference]:
 
 
 def differing(every: Sequence[Mapping[str, str]]) -> list[Difference]:
-  """Returns the names whose values differ, or are absent from one."""
+  """Returns the names whose values differ or are missing in some."""
   names = dict.fromkeys(name for each in every for name in each)
   rows = (
     Difference(name, tuple(each.get(name, ABSENT) for each in every))
@@ -77,7 +77,7 @@ def differing(every: Sequence[Mapping[str, str]]) -> list[Difference]:
 
 
 def table(rows: Sequence[Difference], headings: Sequence[str]) -> str:
-  """Returns differences as a table: names, then a column for each value."""
+  """Returns a table with a row for each difference."""
   return tabulate.tabulate(
     [(row.name, *row.values) for row in rows],
     headings,
@@ -86,7 +86,7 @@ def table(rows: Sequence[Difference], headings: Sequence[str]) -> str:
 
 
 def cell(value: object) -> str:
-  """Returns a result as tables show it: a float with four digits."""
+  """Returns a result as table text; floats have four digits."""
   if isinstance(value, float):
     return f'{value:.4g}'
   return ABSENT if value is None else str(value)

@@ -1,4 +1,4 @@
-"""What every program does first: flags, exit statuses, one error message."""
+"""Flags, exit statuses and error messages of all programs."""
 
 import contextlib
 import os
@@ -25,12 +25,12 @@ from tinygin.config import loading
 
 
 class _OptionalValue(flags.Flag):
-  """A flag that may stand alone (`--name`) or take a value (`--name=value`)."""
+  """A flag with an optional value: `--name` or `--name=value`."""
 
   def __init__(self, name: str, help_text: str):
     parser, serializer = flags.ArgumentParser(), flags.ArgumentSerializer()
     super().__init__(parser, serializer, name, None, help_text)
-    self.boolean = True  # Alone, it is given the value 'true'.
+    self.boolean = True  # `--name` has the value 'true'.
 
 
 class _Literal(flags.ArgumentParser):
@@ -58,7 +58,7 @@ _macro_of_flag: dict[str, str] = {}
 
 
 def define_config_flags() -> None:
-  """Defines --gin_file, --gin_bindings, …: what programs are configured by."""
+  """Defines --gin_file, --gin_bindings and the other flags of gin."""
   flags.DEFINE_multi_string(
     'gin_file',
     [],
@@ -74,13 +74,14 @@ def define_config_flags() -> None:
   flags.DEFINE_multi_string(
     'gin_search_path',
     [],
-    "A folder for includes, after the including file's own. Repeatable.",
+    'A folder in which included files are searched, after the folder of the '
+    'including file. Repeatable.',
   )
   for name, words in (
     (
       'print_config',
-      'Print every parameter, its value and where that comes from, and stop; '
-      '--print_config=json for machines.',
+      'Print every parameter, its value and where it is set, and stop; '
+      '--print_config=json for programs.',
     ),
     (
       'help_config',
@@ -94,10 +95,10 @@ def define_macro_flag(name: str, macro: str, kind: type, meaning: str) -> None:
   """Defines a flag that sets a macro of the configuration.
 
   Args:
-    name: of the flag, without dashes.
-    macro: the macro that it sets.
-    kind: what the flag takes: `int`, `float`, or `tuple` for integers.
-    meaning: what the macro means, for the help.
+    name: the name of the flag, without dashes.
+    macro: the macro that the flag sets.
+    kind: `int`, `float`, or `tuple` for integers separated by commas.
+    meaning: what the macro means, for --help.
   """
   _macro_of_flag[name] = macro
   flags.DEFINE(_Literal(kind), name, None, f'{meaning} Sets {macro}.')
@@ -106,18 +107,15 @@ def define_macro_flag(name: str, macro: str, kind: type, meaning: str) -> None:
 def load_from_flags(
   root: str, other_roots: Sequence[str] = ()
 ) -> loading.Configuration:
-  """Loads what the flags declare; serves --print_config and --help_config.
+  """Loads the configuration, or serves --print_config and --help_config.
 
   Args:
-    root: The name of the component that the program builds.
-    other_roots: See `loading.load`.
-
-  Returns:
-    The configuration.
+    root: the name of the component that the program builds.
+    other_roots: see `loading.load`.
 
   Raises:
-    InputError: The configuration is wrong.
-    SystemExit: With status 0, when a flag asked for a print only.
+    InputError: the configuration is wrong.
+    SystemExit: with status 0, after a flag that only prints.
   """
   if flags.FLAGS.help_config:
     name = flags.FLAGS.help_config
@@ -126,7 +124,7 @@ def load_from_flags(
     sys.exit(0)
   if flags.FLAGS.print_config not in (None, 'true', 'json'):
     raise errors.InputError(
-      '--print_config must stand alone or be --print_config=json. '
+      '--print_config takes no value, or json. '
       f'Received: --print_config={flags.FLAGS.print_config}.'
     )
   configuration = loading.load(
@@ -147,7 +145,7 @@ def load_from_flags(
 
 
 def _macro_bindings() -> list[tuple[str, str]]:
-  """Returns the macro flags that are given, with what they bind."""
+  """Returns the macro flags in use and their bindings."""
   return [
     (f'--{name}', f'{macro} = {flags.FLAGS[name].value}')
     for name, macro in _macro_of_flag.items()
@@ -156,22 +154,24 @@ def _macro_bindings() -> list[tuple[str, str]]:
 
 
 Main = Callable[[list[str]], int | None]
-# Names a file for the message, which a log does not tell from what went before.
+# The variable names a file for the error message, which a log does not mark.
 MESSAGE_FILE = 'TINYGIN_MESSAGE_FILE'
 
 
 def run(main: Main, arguments: str = '') -> NoReturn:
-  """Parses the flags, calls `main`, exits.
+  """Parses the flags, calls `main` and exits.
 
-  Exit status: what `main` returns (None: 0); 2 with one message on stderr for
-  wrong flags and for `InputError`; likewise that of a `RunError`, and 143 and
-  130 after SIGTERM and SIGINT; 1 with a traceback for anything else. The
-  message also goes to the file that the environment variable `MESSAGE_FILE`
-  names.
+  The exit status is what `main` returns, or 0. It is 2 for wrong flags and an
+  `InputError`, the `exit_status` of a `RunError`, 143 after SIGTERM and 130
+  after SIGINT, each with one message on stderr. It is 1 with a traceback for
+  other errors; if a component raised the error, a line before the traceback
+  names the component. Messages are also written to the file that the
+  environment variable `MESSAGE_FILE` names.
 
   Args:
-    main: Takes the program's name and the arguments that are no flags.
-    arguments: What such arguments are, `RUN RUN …`; nothing: there are none.
+    main: takes the program's name and the arguments that are not flags.
+    arguments: how such arguments are described, `RUN RUN …`; empty if the
+      program takes none.
   """
   signal.signal(signal.SIGTERM, _terminate)
   for module, defined in flags.FLAGS.flags_by_module_dict().items():
@@ -185,7 +185,7 @@ def run(main: Main, arguments: str = '') -> NoReturn:
 
 
 class _Terminated(KeyboardInterrupt):
-  """SIGTERM arrived: ends the program as SIGINT does, with all cleaned up."""
+  """SIGTERM arrived. It ends the program like SIGINT, with all cleanup."""
 
 
 def _terminate(number: int, frame: types.FrameType | None) -> NoReturn:
@@ -210,17 +210,19 @@ def _guarded(main: Main, argv: list[str]) -> int:
     name, _ = closures.innermost_component(error)
     if not name:
       raise
-    reason = str(error).partition('\n')[0]
-    _tell(f'{name} failed: {type(error).__name__}: {reason}', 1)
+    lines = str(error).strip().split('\n')
+    # TensorFlow puts the message of a traced function last.
+    reason = lines[-1 if lines[0].startswith('in user code') else 0].strip()
+    status = _tell(f'{name} failed: {type(error).__name__}: {reason}', 1)
     traceback.print_exc()
-    return 1
+    return status
 
 
 def _tell(message: str, status: int) -> int:
   print(message, file=sys.stderr)
   if path := os.environ.get(MESSAGE_FILE):
-    with contextlib.suppress(OSError):  # The message may be: a full disk.
-      pathlib.Path(path).write_text(message)
+    with contextlib.suppress(OSError):  # The disk may be full.
+      pathlib.Path(path).write_text(message, encoding='utf-8')
   return status
 
 
@@ -232,12 +234,12 @@ def _parse(argv: list[str], arguments: str) -> list[str]:
     sys.exit(_refuse(f'Unknown flag --{error.flagname}.{near}'))
   except flags.Error as error:
     sys.exit(_refuse(_flag_fault(str(error))))
-  except SystemExit:  # --help and its kin, which absl ends with status 1.
+  except SystemExit:  # absl ends --help with status 1.
     sys.exit(0)
   for name in flags.FLAGS:
     flag = flags.FLAGS[name]
     if flag.present > 1 and not isinstance(flag, flags.MultiFlag):
-      sys.exit(_refuse(f'--{name} is given twice: give it once.'))
+      sys.exit(_refuse(f'--{name} is given twice: use it once.'))
   if flags.FLAGS['verbosity'].using_default_value:
     flags.FLAGS.verbosity = logging.WARNING
   if len(rest) > 1 and not arguments:
@@ -248,11 +250,11 @@ def _parse(argv: list[str], arguments: str) -> list[str]:
 
 
 def _flag_fault(message: str) -> str:
-  """Says what absl says of a wrong flag as the other messages do."""
+  """Returns absl's message about a wrong flag in the style of the others."""
   if absent := re.match(r'flag --(\w+)=None: ', message):
     name = absent[1]
     return f'--{name} must be given: {flags.FLAGS[name].help}'
-  # Of some values the reason comes as the arguments of an exception.
+  # For some values absl prints the arguments of an exception.
   return re.sub(r"\('([^']+)', .*\)$", r'\1.', message)
 
 

@@ -1,4 +1,4 @@
-"""The exceptions whose text is all that the user is told."""
+"""Exceptions whose text is the whole message to the user."""
 
 import signal
 
@@ -6,27 +6,26 @@ import signal
 class InputError(Exception):
   """The user's configuration, flags or files are wrong.
 
-  The text is the whole message: what was wrong, what was expected, what
-  arrived, where. Entry points print it alone and exit with status 2.
+  The text says what is wrong, what was expected, what was received, and where.
+  Entry points print only the text and exit with status 2.
   """
 
 
 class RunError(Exception):
-  """A run cannot go on, for a reason that is not in its input.
+  """A run cannot continue, although its input is right.
 
-  The text is the whole message. Entry points print it alone and exit with
-  `exit_status`.
+  Entry points print only the text and exit with `exit_status`.
   """
 
   exit_status = 1
 
 
 class StoppedError(RunError):
-  """A signal ended the program.
+  """A signal stopped the program.
 
   Attributes:
-    number: the signal's.
-    exit_status: 128 plus that.
+    number: the number of the signal.
+    exit_status: 128 plus that number.
   """
 
   def __init__(self, number: int, outcome: str):

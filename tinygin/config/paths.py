@@ -1,7 +1,7 @@
-"""Finds the files that users name, wherever the program itself runs.
+"""Finds the files that users name.
 
-`bazel run` starts a program inside its runfiles; what users write is relative
-to the folder in which they typed the command.
+`bazel run` starts a program inside its runfiles, but the paths that users write
+are relative to the folder in which they typed the command.
 """
 
 import difflib
@@ -22,13 +22,13 @@ def working_directory() -> str:
 
 
 def project_root() -> str:
-  """Returns the folder above `tinygin`: the clone, or the runfiles of it."""
+  """Returns the folder that contains `tinygin`: the clone or its runfiles."""
   folder = os.path.dirname(os.path.abspath(__file__))
   return os.path.dirname(os.path.dirname(folder))
 
 
 def resolve(path: str) -> str:
-  """Returns the absolute path of what the user wrote; URLs are kept."""
+  """Returns an absolute path; URLs are returned unchanged."""
   if _URL.match(path):
     return path
   path = os.path.expanduser(path)
@@ -36,19 +36,15 @@ def resolve(path: str) -> str:
 
 
 def find(path: str, folders: Sequence[str] = ()) -> str:
-  """Returns the absolute path of an existing input, file or folder.
+  """Returns the absolute path of an existing file or folder.
 
   Args:
-    path: As the user wrote it, relative to one of the folders. URLs are
-      returned as they are.
-    folders: The first in which it exists counts; by default the working
-      directory and the project's root.
-
-  Returns:
-    An absolute path that exists.
+    path: as the user wrote it; URLs are returned unchanged.
+    folders: where the path is searched, in order. By default, these are the
+      working directory and the project's root.
 
   Raises:
-    InputError: Nothing of that name exists.
+    InputError: the path is in none of the folders.
   """
   if _URL.match(path):
     return path
@@ -63,7 +59,7 @@ def find(path: str, folders: Sequence[str] = ()) -> str:
 
 
 def _missing(path: str, candidates: list[str]) -> str:
-  """Says that `path` is in none of the places; names the nearest file."""
+  """Returns the message about a missing path, with a similar name if any."""
   message = f'No such file: {path}.'
   for candidate in candidates:
     folder, name = os.path.split(candidate)
@@ -77,7 +73,7 @@ def _missing(path: str, candidates: list[str]) -> str:
 
 @functools.cache
 def is_library(module: str) -> bool:
-  """Whether an imported module is Python's own or an installed package's."""
+  """Whether an imported module belongs to Python or an installed package."""
   file = getattr(sys.modules.get(module), '__file__', None)
   return (
     file is None
@@ -88,12 +84,12 @@ def is_library(module: str) -> bool:
 
 
 def display(path: str) -> str:
-  """Returns the shortest name by which `find` finds an absolute path."""
+  """Returns the shortest path with which `find` finds an absolute path."""
   for folder in (working_directory(), project_root()):
     if path.startswith(folder + os.sep):
       name = os.path.relpath(path, folder)
       found = resolve(name)
-      # A clone holds the files that the runfiles link to.
+      # The runfiles are links to the files of the clone.
       if not os.path.exists(found) or os.path.realpath(found) == (
         os.path.realpath(path)
       ):

@@ -48,23 +48,20 @@ def config_text(
 
 
 def format_value(value: Any, indent: int = 0) -> str:
-  """Writes a value as gin reads it, wrapped to the width of a line."""
+  """Returns a value as gin text, wrapped at 80 columns."""
   width = max(_WIDTH - indent, _WIDTH // 2)
   text = pprint.pformat(value, width=width, sort_dicts=False)
   return text.replace('\n', '\n' + ' ' * indent)
 
 
 def records(program: resolution.Program) -> Iterator[dict[str, Any]]:
-  """Yields every parameter with its value and what has set it.
-
-  Args:
-    program: What the root reaches.
+  """Yields a JSON object for each parameter that has a value.
 
   Yields:
-    `component`, `parameter`, `value` (as JSON has it; references as text),
-    `text` (as gin writes it) and `source`: the place of the statement that has
-    set the value, or `default`. For what is bound also `included_at`, `macros`
-    (through which the value came), `bound_at` and `over`, earlier values.
+    `component`, `parameter`, `value` (references as text), `text` (as in gin)
+    and `source`: the place that set the value, or `default`. Bound parameters
+    also have `bound_at`, `included_at`, `macros` (names of the macros used) and
+    `over` (overridden values).
   """
   for node in program.nodes.values():
     supplied = node.supplied
@@ -108,7 +105,7 @@ def _json_value(value: Any) -> Any:
 
 
 def explained(program: resolution.Program) -> str:
-  """Returns every parameter, grouped by component, with its provenance."""
+  """Returns all parameters by component, with the places that set them."""
   groups: dict[str, list[dict[str, Any]]] = {
     node.name: [] for node in program.nodes.values()
   }
@@ -134,7 +131,7 @@ def _group(component: str, group: list[dict[str, Any]]) -> str:
 
 
 def _origin(record: dict[str, Any]) -> str:
-  """Says what has set a value: `--lr (LEARNING_RATE), over gin/x.gin:3 (1)`."""
+  """Returns what set a value: `--lr (LEARNING_RATE), over gin/x.gin:3 (1)`."""
   if record['source'] == 'default':
     return 'default in code'
   macro = f' ({record["macros"][-1]})' if record['macros'] else ''
