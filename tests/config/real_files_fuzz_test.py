@@ -1,4 +1,4 @@
-"""The project's own files, mutated, are refused or mean what they say."""
+"""Mutations of the project's gin files are refused or mean what they say."""
 
 import pathlib
 import random
@@ -16,9 +16,14 @@ from tinygin.config import paths
 _CASES = 2000
 
 
+def _short(name: str) -> str:
+  # The files name the registered layers of Keras without their module.
+  return name.replace('keras.layers.', '')
+
+
 class _AsText(config_parser.ParserDelegate):
   def configurable_reference(self, scoped_configurable_name, evaluate):
-    return f'@{scoped_configurable_name}{"()" if evaluate else ""}'
+    return f'@{_short(scoped_configurable_name)}{"()" if evaluate else ""}'
 
   def macro(self, macro_name):
     return f'%{macro_name}'
@@ -27,9 +32,9 @@ class _AsText(config_parser.ParserDelegate):
 def _as_it_stands(
   text: str, folders: Sequence[pathlib.Path], read: list[pathlib.Path]
 ) -> dict[str, object]:
-  """Returns what gin's own parser makes of a text and of what it includes.
+  """Returns the bindings that gin's parser finds in a text and its includes.
 
-  Adds the included files to those that are `read`, which count no more.
+  Files that are in `read` are skipped; others are added to it.
   """
   found = {}
   parser = config_parser.ConfigParser(text, _AsText())
@@ -41,17 +46,18 @@ def _as_it_stands(
         read.append(included)
         found |= _as_it_stands(included.read_text(), folders, read)
     elif isinstance(statement, config_parser.BindingStatement):
-      name = f'{statement.scope}/{statement.selector}.{statement.arg_name}'
+      component = _short(statement.selector)
+      name = f'{statement.scope}/{component}.{statement.arg_name}'
       found[name] = statement.value
   return found
 
 
 class RealFilesTest(config_case.ConfigCase):
-  """Of the project's own files, one at a time is mutated."""
+  """Mutates one file at a time."""
 
   def meanings(self, experiment, folder):
-    """Returns what the files say, what of that runs, and what is included."""
-    # The demo's and the mini archive are left open by the files.
+    """Returns the bindings of the files, the used ones, and included files."""
+    # The files do not set the archives.
     bindings = ["stanford.source = 'absent.zip'"]
     if experiment.name == 'quickstart.gin':
       bindings = []
@@ -93,9 +99,9 @@ class RealFilesTest(config_case.ConfigCase):
         finally:
           file.write_text(text)
         accepted += 1
-        # The run is what the files say, and drops only what it did before.
+        # The run has the values of the files, and drops no other bindings.
         self.assertEqual(kept, {name: said[name] for name in kept})
-        # In another order, includes may override what they did not.
+        # In another order, includes may override other bindings.
         if now_included == included:
           dropped = said.keys() - kept.keys()
           self.assertContainsSubset(dropped, was_said.keys() - was_kept.keys())
