@@ -29,7 +29,7 @@ class CostTest(absltest.TestCase):
   def test_refuses_what_it_cannot_count(self):
     layer = keras.layers.Conv1D(2, 3, name='odd')
     layer(keras.Input((8, 3)))
-    with self.assertRaisesRegex(TypeError, 'Received: Conv1D odd.'):
+    with self.assertRaisesRegex(TypeError, 'Received: odd, a Conv1D.'):
       cost.multiply_accumulates(layer)
 
 

@@ -100,8 +100,8 @@ class OwnComponentsTest(absltest.TestCase):
   def test_layers_must_be_named_after_the_component(self):
     with self.assertRaisesRegex(
       errors.InputError,
-      "Layers of tail must be named after the name it is given, 'tail' or "
-      r"'tail_...'. Received: 'conv2d\w*'. Names that Keras makes up change",
+      "Layers of the block tail must be called 'tail' or 'tail_...'. Received: "
+      r"'conv2d\w*'. Names that Keras generates change",
     ):
       building.build('residual', 'TinyImageNet.tail = @nameless')
 

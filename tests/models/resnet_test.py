@@ -64,7 +64,7 @@ class TinyImageNetTest(parameterized.TestCase):
     self.assertEqual(model.layers[1].name, 'bottleneck')
     with self.assertRaisesRegex(
       errors.InputError,
-      'as many channels as its output: 32. Received: 3, in bottlen',
+      'input of the bottleneck bottleneck must have 32 channels.* Received: 3',
     ):
       building.build('residual', 'TinyImageNet.tail = None')
 

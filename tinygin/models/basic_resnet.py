@@ -26,21 +26,20 @@ def BasicResNet(
 ) -> keras.Model:
   """Builds a residual network of blocks of two 3×3 convolutions.
 
-  Source: He et al., 2015, https://arxiv.org/abs/1512.03385, with the stem that
-  its authors use for 32×32 images: a 3×3 convolution and no pooling.
+  Source: He et al., 2015, https://arxiv.org/abs/1512.03385, with the authors'
+  stem for 32×32 images: a 3×3 convolution and no pooling.
 
   Args:
     image_size: height and width of the input, in pixels.
-    channels: of the input.
-    levels: blocks in each level; each but the first halves height and width
-      and doubles the channels.
+    channels: channels of the input.
+    levels: number of blocks in each level. Every level but the first halves
+      height and width and doubles the channels.
     width: channels of the first level.
-    stem_strides: of the first convolution.
+    stem_strides: strides of the first convolution.
     convolution: convolution factory.
     normalization: layer factory.
     activation: layer factory.
-    head: block that makes logits of the features; None: the model ends in its
-      features.
+    head: block from features to logits. None: the model returns features.
 
   Returns:
     A model from normalised float32 images (batch, image_size, image_size,

@@ -1,12 +1,12 @@
 """Building blocks of the residual network.
 
-A block is a function from tensor to tensor that names its layers after the
-`name` it is given. `nest` makes it a model of its own: one row of the summary,
-its layers open to inspection.
+A block is a function from tensor to tensor. The names of its layers begin with
+its `name` argument. `nest` turns a block into a nested model, which is one row
+of the summary.
 
-A layer factory, such as `normalization` or `activation`, is anything that
-makes a Keras layer from a `name`. A convolution factory also takes `filters`,
-`kernel_size`, `strides`, `padding` and `use_bias`.
+A layer factory, such as `normalization` or `activation`, is a callable that
+takes a `name` and returns a Keras layer. A convolution factory also takes
+`filters`, `kernel_size`, `strides`, `padding` and `use_bias`.
 """
 
 from collections.abc import Callable
@@ -43,15 +43,15 @@ def nest(
   Args:
     block: called with a tensor like `x`, `name` and `arguments`.
     x: the input, (batch, ...).
-    name: of the nested model and the prefix of its layers' names.
-    **arguments: passed on to `block`.
+    name: name of the nested model, and prefix of the names of its layers.
+    **arguments: further arguments of `block`.
 
   Returns:
     The block's output.
 
   Raises:
-    ValueError: a layer with variables is not named after `name`, so that
-      a checkpoint of them could not be restored.
+    ValueError: the name of a layer with variables does not begin with `name`,
+      so checkpoints could not be restored.
   """
   inputs = keras.Input(x.shape[1:], dtype=x.dtype, name=f'{name}_input')
   model = keras.Model(inputs, block(inputs, name=name, **arguments), name=name)
@@ -59,10 +59,10 @@ def nest(
     layer = variable.path.partition('/')[0]
     if layer != name and not layer.startswith(f'{name}_'):
       raise ValueError(
-        f'Layers of {name} must be named after the name it is given, '
-        f"'{name}' or '{name}_...'. Received: '{layer}'. Names that Keras "
-        'makes up change from build to build (for keras.layers.Dropout, '
-        'whose state has such a name, use tinygin.models.layers.Dropout).'
+        f"Layers of the block {name} must be called '{name}' or '{name}_...'. "
+        f"Received: '{layer}'. Names that Keras generates change from build to "
+        'build. Instead of keras.layers.Dropout, whose random state has such a '
+        'name, use tinygin.models.layers.Dropout.'
       )
   return model(x)
 
@@ -85,7 +85,7 @@ def bottleneck(
   Args:
     x: (batch, height, width, filters).
     filters: channels in and out.
-    factor: `filters` over the channels between the two convolutions.
+    factor: ratio of `filters` to the channels between the convolutions.
     squeeze: convolution factory, 1×1 to filters / factor.
     expand: convolution factory, 3×3 to filters.
     normalization: layer factory.
@@ -96,14 +96,14 @@ def bottleneck(
     (batch, height, width, filters).
 
   Raises:
-    ValueError: x has another number of channels, or factor does not divide
+    ValueError: x does not have `filters` channels, or factor does not divide
       filters.
   """
   if x.shape[-1] != filters:
     raise ValueError(
-      f'The input of a bottleneck must have as many channels as its output: '
-      f'{filters}. Received: {x.shape[-1]}, in {name}. Without a tail, '
-      'channels and width must be equal.'
+      f'The input of the bottleneck {name} must have {filters} channels, like '
+      f'its output. Received: {x.shape[-1]}. Without a tail, width must equal '
+      'the number of channels of the images.'
     )
   h = normalize_activate(x, normalization, activation, name, 1)
   h = _residual(
@@ -129,7 +129,8 @@ def downsample(
   Args:
     x: (batch, height, width, channels).
     filters: channels out.
-    factor: `filters` over the channels between the two residual convolutions.
+    factor: ratio of `filters` to the channels between the residual
+      convolutions.
     squeeze: convolution factory, 1×1 to filters / factor.
     expand: convolution factory, 3×3, stride 2, to filters.
     main: convolution factory of the main path, 3×3, stride 2, to filters.
@@ -159,7 +160,7 @@ def convolve(
   name: str,
   strides: int = 1,
 ) -> keras.KerasTensor:
-  """Convolves `x` without bias, padded so that stride 1 keeps its shape."""
+  """Convolves `x` without bias; with stride 1, height and width stay."""
   return convolution(
     filters=filters,
     kernel_size=kernel_size,
@@ -177,7 +178,7 @@ def normalize_activate(
   name: str,
   number: int,
 ) -> keras.KerasTensor:
-  """Applies the two layers, numbered `number` within the block `name`."""
+  """Applies both layers; `number` distinguishes them within the block."""
   x = normalization(name=f'{name}_norm{number}')(x)
   return activation(name=f'{name}_act{number}')(x)
 
@@ -185,7 +186,7 @@ def normalize_activate(
 def _residual(
   h, filters, factor, strides, squeeze, expand, normalization, activation, name
 ):
-  """The path that is added: squeeze, normalise, activate, expand."""
+  """The residual path: squeeze, normalise, activate, expand."""
   if filters % factor:
     raise ValueError(
       'The bottleneck factor must divide the number of filters. '

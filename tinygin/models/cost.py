@@ -1,4 +1,4 @@
-"""Counts what a network's layers cost, from the built network itself."""
+"""Counts the multiply-accumulate operations of a built network."""
 
 import math
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import keras
 
 
 def leaves(model: keras.Model) -> Iterator[keras.Layer]:
-  """Yields the layers of `model`, those of nested models in their place."""
+  """Yields the layers of `model`, replacing nested models by their layers."""
   for layer in model.layers:
     if isinstance(layer, keras.Model):
       yield from leaves(layer)
@@ -18,9 +18,8 @@ def leaves(model: keras.Model) -> Iterator[keras.Layer]:
 def multiply_accumulates(layer: keras.Layer) -> int:
   """Returns the multiply-accumulate operations of one image's forward pass.
 
-  Counted as the layer is declared, whatever is composed when it runs. Only
-  convolutions and dense layers count; what works value by value is left out,
-  as is usual.
+  Counts the layer as declared, even if it merges kernels when it runs. As
+  usual, only convolutions and dense layers count, not elementwise operations.
 
   Args:
     layer: a layer or a nested model, called on images of known size.
@@ -29,7 +28,7 @@ def multiply_accumulates(layer: keras.Layer) -> int:
     Operations for one image.
 
   Raises:
-    TypeError: the layer has a kernel of a kind that is not known here.
+    TypeError: the layer has a kernel but is of an unsupported type.
   """
   if isinstance(layer, keras.Model):
     return sum(map(multiply_accumulates, leaves(layer)))
@@ -43,8 +42,8 @@ def multiply_accumulates(layer: keras.Layer) -> int:
     | keras.layers.SeparableConv2D,
   ):
     raise TypeError(
-      'Only dense, plain, depthwise and separable convolutional layers can be '
-      f'counted. Received: {type(layer).__name__} {layer.name}.'
+      'Only dense layers and plain, depthwise or separable convolutions can be '
+      f'counted. Received: {layer.name}, a {type(layer).__name__}.'
     )
   positions = math.prod(layer.output.shape[1:3]) if kernels else 0
   return sum(positions * math.prod(kernel.shape) for kernel in kernels)

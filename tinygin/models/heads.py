@@ -1,4 +1,4 @@
-"""Heads: from features to one logit a class, in float32."""
+"""Heads: from features to one float32 logit for each class."""
 
 from typing import Annotated
 
@@ -24,13 +24,13 @@ def linear_head(
   Args:
     x: (batch, height, width, channels).
     classes: number of logits.
-    dropout: fraction of the pooled features dropped in training; 0: none.
+    dropout: fraction of the pooled features dropped in training.
     l1: weight of the sum of the dense kernel's absolute values in the loss.
     l2: weight of the sum of its squares.
     name: prefix of the layers' names.
 
   Returns:
-    (batch, classes), float32 whatever the precision of `x`.
+    (batch, classes), float32 even if `x` is bfloat16.
   """
   x = keras.layers.GlobalAveragePooling2D(dtype='float32', name=f'{name}_pool')(
     x
@@ -53,14 +53,14 @@ def two_stage_head(
   Args:
     x: (batch, height, width, channels).
     classes: number of logits.
-    hidden: units of the hidden layer, which ends in a ReLU.
-    dropout: fraction of the hidden units dropped in training; 0: none.
+    hidden: units of the hidden layer, which is followed by a ReLU.
+    dropout: fraction of the hidden units dropped in training.
     l1: weight of the sum of the kernels' absolute values in the loss.
     l2: weight of the sum of their squares.
     name: prefix of the layers' names.
 
   Returns:
-    (batch, classes), float32 whatever the precision of `x`.
+    (batch, classes), float32 even if `x` is bfloat16.
   """
   x = keras.layers.GlobalAveragePooling2D(dtype='float32', name=f'{name}_pool')(
     x

@@ -1,4 +1,4 @@
-"""The inception network: residual inception blocks of depthwise branches."""
+"""The inception network: residual inception blocks, depthwise branches."""
 
 from typing import Annotated
 
@@ -30,26 +30,24 @@ def TinyInceptionNet(
 ) -> keras.Model:
   """Builds the inception network.
 
-  The design is Inception-ResNet's (Szegedy et al., 2016,
-  https://arxiv.org/abs/1602.07261) with pre-activation and with depthwise
-  factors in place of full convolutions.
+  The design follows Inception-ResNet (Szegedy et al., 2016,
+  https://arxiv.org/abs/1602.07261), with pre-activation, and with depthwise
+  factors instead of full convolutions.
 
   Args:
     image_size: height and width of the input, in pixels.
-    channels: of the input.
-    levels: number of blocks A, B and C. A reduction follows the blocks A and
-      the blocks B.
-    incept_a: block of the first level; called with `normalization`,
-      `activation` and `name`, like the four that follow.
+    channels: channels of the input.
+    levels: number of blocks A, B and C. Reductions follow A and B.
+    incept_a: block of the first level. This and the next four are called with
+      `normalization`, `activation` and `name`.
     reduct_a: reduction after the first level.
     incept_b: block of the second level.
     reduct_b: reduction after the second level.
     incept_c: block of the third level.
     normalization: layer factory.
     activation: layer factory.
-    tail: block applied to the image; None: the first level sees the image.
-    head: block that makes logits of the features; None: the model ends in its
-      features.
+    tail: block before the first level, or None.
+    head: block from features to logits. None: the model returns features.
 
   Returns:
     A model from normalised float32 images (batch, image_size, image_size,
@@ -92,13 +90,14 @@ def inception_tail(
   normalization: blocks.LayerFactory,
   name: str,
 ) -> keras.KerasTensor:
-  """The stem: convolutions beside poolings beside a factored 7×7.
+  """The stem: parallel convolutions, poolings and a factored convolution.
 
   Args:
     x: (batch, height, width, channels).
     filters: channels out, a multiple of 4.
-    kernel_size: of the factored branch.
-    strides: of the first convolution, the first and the last pair of branches.
+    kernel_size: kernel size of the factored branch.
+    strides: strides of the first convolution, the first pair of branches and
+      the last pair.
     convolution: factory of 1×1 convolutions.
     depthwise: factory of depthwise convolutions.
     separable: factory of separable 3×3 convolutions.
@@ -106,7 +105,7 @@ def inception_tail(
     name: prefix of the layers' names.
 
   Returns:
-    (batch, height / s, width / s, filters), s the product of `strides`.
+    (batch, height / s, width / s, filters) with s the product of `strides`.
   """
   _check_multiple('filters', filters, 4, name)
   first, second, third = strides
@@ -141,14 +140,14 @@ def incept(
 ) -> keras.KerasTensor:
   """Residual inception block that keeps the shape.
 
-  The branches are a factored one for each of `depths` and a 1×1 convolution.
-  What is added to their sum is the activated input, not the input itself.
+  The branches are one factored branch for each of `depths`, and a 1×1
+  convolution. Their result is added to the activated input, not to the input.
 
   Args:
     x: (batch, height, width, channels).
-    kernel_size: of the depthwise factors, k×1 and 1×k.
+    kernel_size: k of the depthwise factors, k×1 and 1×k.
     depths: pairs of factors in each branch.
-    factor: `channels` over the channels of a branch.
+    factor: ratio of `channels` to the channels of a branch.
     convolution: factory of 1×1 convolutions.
     depthwise: factory of depthwise convolutions.
     normalization: layer factory.
@@ -191,7 +190,7 @@ def reduct_a(
   activation: blocks.LayerFactory,
   name: str,
 ) -> keras.KerasTensor:
-  """Halves height and width, triples the channels; two paths and a pooling.
+  """Halves height and width and triples the channels.
 
   Args:
     x: (batch, height, width, channels), an even number of channels.
@@ -226,7 +225,7 @@ def reduct_b(
   activation: blocks.LayerFactory,
   name: str,
 ) -> keras.KerasTensor:
-  """Halves height and width, quadruples the channels; like `reduct_a`.
+  """Halves height and width and quadruples the channels.
 
   Args:
     x: (batch, height, width, channels), an even number of channels.
@@ -265,7 +264,7 @@ def _mini(
   for index in range(1, depth + 1):
     x = normalization(name=f'{name}_norm{index}')(x)
     for part, size in enumerate([(kernel_size, 1), (1, kernel_size)]):
-      x = _look_around(
+      x = _depthwise(
         depthwise, x, size, f'{name}_depthwise{2 * index - 1 + part}'
       )
   return x
@@ -273,11 +272,11 @@ def _mini(
 
 def _deep_path(x, channels, convolution, depthwise, separable, name):
   x = convolve(convolution, x, channels // 2, 1, f'{name}_conv1')
-  x = _look_around(depthwise, x, 3, f'{name}_conv2')
+  x = _depthwise(depthwise, x, 3, f'{name}_conv2')
   return convolve(separable, x, channels, 3, f'{name}_conv3', 2)
 
 
-def _look_around(depthwise, x, size, name):
+def _depthwise(depthwise, x, size, name):
   return depthwise(
     kernel_size=size, strides=1, padding='same', use_bias=False, name=name
   )(x)

@@ -1,8 +1,8 @@
-"""Layers under the names that gin files use.
+"""Layers that gin files can bind.
 
-BatchNormalization, Conv2D and SeparableConv2D have the variables, the names and
-the results of the Keras layers they extend, only faster: a checkpoint of one is
-a checkpoint of the other.
+BatchNormalization, Conv2D and SeparableConv2D are faster than the Keras layers
+that they extend, with the same variables, names and results. A checkpoint of
+one can be restored to the other.
 """
 
 import gin
@@ -16,19 +16,19 @@ for _layer in (keras.layers.DepthwiseConv2D, keras.layers.ReLU):
 @gin.register
 @keras.saving.register_keras_serializable('tinygin')
 class BatchNormalization(keras.layers.BatchNormalization):
-  """Batch normalisation by TensorFlow's fused kernel where that applies.
+  """Batch normalisation by TensorFlow's fused kernel, where possible.
 
   Keras composes batch normalisation from a dozen operations, each of which
-  reads or writes the whole tensor. On the TensorFlow backend the training
-  pass over (batch, height, width, channels) runs as one kernel instead.
-  Everything else (another backend or rank, masks, renormalisation, inference)
-  is Keras' own.
+  reads or writes the whole tensor. On the TensorFlow backend, training on
+  (batch, height, width, channels) runs as one kernel instead. All other cases
+  (other backends and ranks, masks, renormalisation, inference) use Keras'
+  implementation.
 
   Args:
-    momentum: of the moving statistics.
-    epsilon: added to the variance before the square root is taken.
-    synchronized: whether replicas share the batch statistics; None: they do
-      when the layer is made under a strategy of more than one replica.
+    momentum: momentum of the moving statistics.
+    epsilon: added to the variance before taking the square root.
+    synchronized: whether replicas share batch statistics. None means yes if
+      the layer is created under a strategy with several replicas.
     **kwargs: further arguments of keras.layers.BatchNormalization.
 
   Source: Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167.
@@ -42,15 +42,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
     )
 
   def call(self, inputs, training=None, mask=None):
-    """Normalises `inputs`; in training over the batch, updating statistics."""
+    """Normalises `inputs`; in training, updates the moving statistics."""
     if not (training and self.trainable and self._fusible(inputs, mask)):
       return super().call(inputs, training=training, mask=mask)
     import tensorflow as tf
 
     dtype = inputs.dtype
     if inputs.shape[-1] % 16:
-      # On CPUs oneDNN has no fast bfloat16 kernel for such widths: 15 ms for
-      # 8 channels in place of 1 ms.
+      # On CPUs, oneDNN has no fast bfloat16 kernel for such widths: 8 channels
+      # take 15 ms instead of 1 ms.
       inputs = tf.cast(inputs, tf.float32)
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
       x=inputs,
@@ -61,7 +61,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
       epsilon=self.epsilon,
       is_training=True,
     )
-    # The kernel reports the unbiased variance; Keras averages the biased one.
+    # The kernel returns the unbiased variance; Keras averages the biased one.
     count = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)
     variance *= (count - 1) / count
     for moving, batch in (
@@ -82,7 +82,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
       and self.center
       and len(inputs.shape) == 4
       and self.axis in (-1, 3)
-      and self.epsilon > 1e-5  # The least that the GPU's kernel takes.
+      and self.epsilon > 1e-5  # The GPU kernel requires it.
       and dtype in ('float32', 'bfloat16')
       and dtype == self.compute_dtype
     )
@@ -99,7 +99,7 @@ def _replicas() -> int:
 @gin.register
 @keras.saving.register_keras_serializable('tinygin')
 class Conv2D(keras.layers.Conv2D):
-  """Convolution that runs a 1×1 kernel as a matrix product."""
+  """Convolution that computes 1×1 kernels as a matrix product."""
 
   def call(self, inputs):
     """Convolves `inputs`."""
@@ -116,12 +116,12 @@ class Conv2D(keras.layers.Conv2D):
 @gin.register
 @keras.saving.register_keras_serializable('tinygin')
 class SeparableConv2D(keras.layers.SeparableConv2D):
-  """Separable convolution whose 1×1 factors run as one matrix product.
+  """Separable convolution that computes 1×1 factors as one matrix product.
 
   A 1×1 depthwise convolution only scales channels. Scaling the rows of the
-  pointwise kernel instead gives the same result, and saves a pass over the
-  activations forwards and two backwards. Larger depthwise kernels are not
-  composed: that costs more than it saves.
+  pointwise kernel instead gives the same result and saves one pass over the
+  activations forward and two backward. Larger depthwise kernels are not
+  merged, because that costs more than it saves.
   """
 
   def call(self, inputs):
@@ -140,8 +140,8 @@ class SeparableConv2D(keras.layers.SeparableConv2D):
   def _convolve_depthwise(self, inputs):
     dtype, kernel = inputs.dtype, self.depthwise_kernel
     if max(self.strides) > 1 and self.compute_dtype == 'bfloat16':
-      # On CPUs oneDNN has no fast bfloat16 kernel for the gradient of the
-      # input: 6 ms in place of 0.4 ms.
+      # On CPUs, oneDNN has no fast bfloat16 kernel for the gradient of the
+      # input: 6 ms instead of 0.4 ms.
       inputs, kernel = (ops.cast(each, 'float32') for each in (inputs, kernel))
     outputs = ops.depthwise_conv(
       inputs,
@@ -157,8 +157,7 @@ class SeparableConv2D(keras.layers.SeparableConv2D):
 def _convolve_1x1(inputs, kernel):
   """Multiplies (..., channels) by (channels, filters).
 
-  The matrix product that a 1×1 convolution is; oneDNN differentiates it
-  faster than the convolution.
+  This equals a 1×1 convolution, but oneDNN computes its gradient faster.
   """
   rows = ops.reshape(inputs, (-1, inputs.shape[-1]))
   shape = (-1, *inputs.shape[1:-1], kernel.shape[-1])
@@ -166,7 +165,7 @@ def _convolve_1x1(inputs, kernel):
 
 
 def _finish(layer, outputs):
-  """Adds the bias of a convolution and applies its activation."""
+  """Adds the bias of a convolution and applies the activation."""
   if layer.use_bias:
     outputs = outputs + layer.bias
   return outputs if layer.activation is None else layer.activation(outputs)
@@ -175,11 +174,11 @@ def _finish(layer, outputs):
 @gin.register
 @keras.saving.register_keras_serializable('tinygin')
 class Dropout(keras.layers.Layer):
-  """Dropout whose random state has a stable name, for checkpoints.
+  """Dropout with a stable name for its random state, as checkpoints need.
 
   Args:
     rate: fraction of the inputs set to zero in training.
-    seed: of the state; None: drawn after keras.utils.set_random_seed.
+    seed: seed of the random state; None draws one from Keras' global seed.
     **kwargs: further arguments of keras.layers.Layer.
   """
 
@@ -192,7 +191,7 @@ class Dropout(keras.layers.Layer):
     )
 
   def call(self, inputs, training=False):
-    """Drops `rate` of `inputs` in training, scaling up what remains."""
+    """In training, drops `rate` of the inputs and scales up the rest."""
     if not training:
       return inputs
     return keras.random.dropout(inputs, self.rate, seed=self.seed_generator)

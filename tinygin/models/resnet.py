@@ -27,23 +27,21 @@ def TinyImageNet(
 ) -> keras.Model:
   """Builds the residual network.
 
-  Each level is its bottlenecks followed by one downsampling block, which
-  halves height and width and doubles the channels.
+  Each level has bottlenecks, followed by a downsampling block, which halves
+  height and width and doubles the channels.
 
   Args:
     image_size: height and width of the input, in pixels.
-    channels: of the input.
+    channels: channels of the input.
     levels: number of bottlenecks in each level.
     width: channels of the first level.
-    bottleneck: block that keeps the shape; called with `filters`,
+    bottleneck: block that keeps the shape. It is called with `filters`,
       `normalization`, `activation` and `name`.
-    downsample: block between levels; called likewise.
+    downsample: block after each level, called with the same arguments.
     normalization: layer factory.
     activation: layer factory.
-    tail: block applied to the image, which makes `width` channels of it;
-      None: the blocks are applied to the image itself.
-    head: block that makes logits of the features; None: the model ends in its
-      features.
+    tail: block from the image to `width` channels, or None.
+    head: block from features to logits. None: the model returns features.
 
   Returns:
     A model from normalised float32 images (batch, image_size, image_size,

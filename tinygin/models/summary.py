@@ -1,4 +1,4 @@
-"""The layer table of a model, a row for each block."""
+"""A table of a model's layers, one row for each block."""
 
 import keras
 import numpy as np
@@ -9,10 +9,10 @@ def table(model: keras.Model) -> str:
   """Returns the table: name, output shape and parameter count of each layer.
 
   Args:
-    model: a built model. Layers inside a nested model are counted in its row.
+    model: a built model. Nested models are one row each.
 
   Returns:
-    Lines of text, without a newline at the end.
+    Lines of text, without a trailing newline.
   """
   rows = [
     (layer.name, str(layer.output.shape), f'{layer.count_params():,}')

@@ -1,4 +1,4 @@
-"""Tails: what stands between the image and the first block."""
+"""Tails: the layers between the image and the first block."""
 
 from typing import Annotated
 
