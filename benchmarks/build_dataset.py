@@ -25,6 +25,8 @@ Prints medians, ratios, targets, the peak memory of all processes together, and
 the difference of each filter from a reference in float64.
 """
 
+import tinygin.config.environment  # noqa: F401  Before TensorFlow.
+
 import collections
 import io
 import itertools
