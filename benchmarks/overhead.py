@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from unittest import mock
 
 import tabulate
@@ -38,11 +39,11 @@ from absl import flags
 
 from tinygin.config import loading
 from tinygin.data import source
-from tinygin.reporting import progress
 from tinygin.training import checkpoints
 from tinygin.training import durations
 from tinygin.training import experiment as experiments
 from tinygin.training import learner as learners
+from tinygin.training import state as states
 from tinygin.training import trainer
 
 _ROUNDS = flags.DEFINE_integer('rounds', 7, 'Rounds that are timed.')
@@ -63,21 +64,27 @@ imported = time.time() - start
 from tinygin import train
 from tinygin.config import entry_point
 from tinygin.training import learner as learners
-from tinygin.training import steps
 
-build = steps.TrainingStep.loop
+take = learners.Learner.train
 
-def loop(training_step):
-  run = build(training_step)
-  def timed(*arguments):
-    start = time.time()
-    run(*arguments)[0].numpy()
-    end = time.time()
-    print(json.dumps([end - command, imported + end - start]), flush=True)
-    os._exit(0)
-  return timed
+def timed(learner, iterator, steps):
+  start = time.time()
+  take(learner, iterator, steps)
+  end = time.time()
+  needed = imported + traced + end - start
+  print(json.dumps([end - command, needed]), flush=True)
+  os._exit(0)
 
-steps.TrainingStep.loop = loop
+trace = learners.Learner.trace
+
+def timed_trace(learner, iterator):
+  global traced
+  start = time.time()
+  trace(learner, iterator)
+  traced = time.time() - start
+
+learners.Learner.trace = timed_trace
+learners.Learner.train = timed
 entry_point.run(train.main)
 """
 
@@ -93,6 +100,7 @@ def main(argv: list[str]) -> None:
     _GIN_FILES,
     [
       "EPOCHS = 1000; train.evaluate_every = '1000 epochs'",
+      "train.save_every = '1000 epochs'",
       f"train.log_every = '{_LOOP_STEPS} steps'",
       f'train.steps_per_loop = {_LOOP_STEPS}',
     ],
@@ -103,9 +111,7 @@ def main(argv: list[str]) -> None:
   timeline = durations.Timeline(
     experiment.batch_size, experiment.batch_size, experiment.epochs
   )
-  learner = learners.Learner.build(
-    experiment, timeline, experiment.dataset.classes
-  )
+  learner = learners.Learner(experiment, timeline, experiment.dataset.classes)
   ratios = {
     'steps': _steps(experiment, _bare_loop(experiment, learner)),
     'checkpoint, s': _checkpoint(learner),
@@ -140,12 +146,11 @@ def _bare_loop(
     tf.one_hot(labels, classes),
   )
   iterator = iter(tf.data.Dataset.from_tensor_slices(batches).repeat())
-  run = learner.training_step(experiment).loop()
-  count = tf.constant(_LOOPS.value * _LOOP_STEPS)
+  train = learner.train  # `_steps` replaces the method.
 
   def timed() -> float:
     start = time.perf_counter()
-    run(iterator, count)[0].numpy()
+    train(iterator, _LOOPS.value * _LOOP_STEPS)
     return time.perf_counter() - start
 
   return timed
@@ -157,23 +162,26 @@ def _steps(
   """Returns the time of a run's rounds relative to the bare loop."""
   ratios: list[float] = []
   loops, started = 0, 0.0
-  count = progress.Progress.train
+  train = learners.Learner.train
 
-  def counted(reported: progress.Progress, taken: int, now: float) -> None:
+  def counted(
+    learner: learners.Learner, iterator: Iterator, steps: int
+  ) -> learners.Trained:
     nonlocal loops, started
-    count(reported, taken, now)
+    trained = train(learner, iterator, steps)
     loops += 1
     if loops % _LOOPS.value:
-      return
+      return trained
     seconds = time.perf_counter() - started
     ratios.append(seconds / bare())
     if len(ratios) > _ROUNDS.value:
       raise _EnoughError
     started = time.perf_counter()
+    return trained
 
   with (
     tempfile.TemporaryDirectory() as directory,
-    mock.patch.object(progress.Progress, 'train', counted),
+    mock.patch.object(learners.Learner, 'train', counted),
     contextlib.suppress(_EnoughError),
   ):
     trainer.train(experiment, pathlib.Path(directory), False, lambda step: None)
@@ -187,7 +195,7 @@ def _checkpoint(learner: learners.Learner) -> list[float]:
     saved = checkpoints.Checkpoints(directory, learner.variables())
     for step in range(1 + _ROUNDS.value):
       start = time.perf_counter()
-      state = dataclasses.asdict(trainer.State(step=step))
+      state = dataclasses.asdict(states.State(step=step))
       saved.save(step, state, keep=2, best_step=0)
       seconds.append(time.perf_counter() - start)
   return seconds[1:]  # The first fills the caches.

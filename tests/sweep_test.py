@@ -426,9 +426,8 @@ sweep.parameters = {
       ),
       (
         "sweep.metric = 'accuracy'",
-        "sweep.metric must be one of 'top1', 'top5', 'loss', 'average_top1', "
-        "'average_top5', 'average_loss'. Received: sweep.metric='accuracy' at "
-        'changes.gin:2.',
+        "sweep.metric must be one of 'top1', 'top5', 'loss'. Received: "
+        "sweep.metric='accuracy' at changes.gin:2.",
       ),
     ):
       with self.subTest(changes):

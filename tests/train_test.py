@@ -37,7 +37,10 @@ from tinygin.config import native_output
 with native_output.hidden():
   from tinygin.reporting import progress
 
-progress.Progress.train = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+def stop(*_, **__):
+  os.kill(os.getpid(), signal.SIGTERM)
+
+progress.Progress.training = stop
 runpy.run_module('tinygin.train', run_name='__main__')
 """
 
@@ -80,7 +83,8 @@ class WholeRunTest(absltest.TestCase):
     lines = (run_dir / 'metrics.jsonl').read_text().splitlines()
     metrics = [json.loads(line) for line in lines]
     for line in metrics:
-      line.pop('images_per_second', None)
+      for name in ('images_per_second', 'waiting_for_data'):
+        line.pop(name, None)
     return metrics
 
   def test_ends_with_a_summary(self):
@@ -150,6 +154,7 @@ class WholeRunTest(absltest.TestCase):
       {
         'split': 'validation',
         'step': 6,
+        'weights': 'average',
         'average_flips': False,
         'file': str(self.run_dir / 'evaluations/validation-00000006.json'),
         **result['validation'],
@@ -199,8 +204,8 @@ class WholeRunTest(absltest.TestCase):
       (place.returncode, place.stderr),
       (
         2,
-        f'A resumed run stays in its directory, {self.run_dir}. Received: '
-        'another train.run_dir, by --gin_bindings[0]. Leave that out.\n',
+        f'A resumed run keeps its directory, {self.run_dir}. Remove the '
+        'binding of train.run_dir at --gin_bindings[0].\n',
       ),
     )
 
@@ -241,7 +246,7 @@ class WholeRunTest(absltest.TestCase):
     )
     self.assertEqual(stopped.returncode, 143, stopped.stderr)
     self.assertEndsWith(
-      stopped.stderr, '\nStopped by SIGTERM; a dry run keeps nothing.\n'
+      stopped.stderr, '\nStopped by SIGTERM; a dry run saves nothing.\n'
     )
     self.assertEqual(sorted(self.directory.iterdir()), before)
 
@@ -339,8 +344,7 @@ class WrongInputTest(absltest.TestCase):
       self._refused(
         *('tinygin.evaluate', '--run_dir=.', '--follow', '--checkpoint=best')
       ),
-      'An evaluation takes one checkpoint, or each by --follow. Received: '
-      '--checkpoint=best and --follow.',
+      '--checkpoint=best and --follow cannot be combined.',
     )
 
 

@@ -2,10 +2,10 @@
 
   ./bazelw run //tinygin:evaluate -- --run_dir=runs/NAME --checkpoint=best
 
-Metrics of the whole and of each class and the confusion matrix, as JSON and as
-a picture, go into the run's `evaluations/`; where the run averages its weights,
-those of the average stand beside. A run that is training can be followed from
-another process, each new checkpoint being evaluated as it comes:
+Writes the metrics, also by class, and the confusion matrix to the run's
+`evaluations/`, as JSON and as a picture. If the run averages its weights, the
+average is evaluated; --weights=raw evaluates the weights themselves. Another
+process can follow a run that is training and evaluate each new checkpoint:
 
   ./bazelw run //tinygin:evaluate -- --run_dir=runs/NAME --follow
 """
@@ -28,7 +28,13 @@ _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', 'latest', 'best, latest or the number of a step.'
 )
 _SPLIT = flags.DEFINE_string(
-  'split', None, "A TFDS split. Without: the run's validation split."
+  'split', None, "A TFDS split. Default: the run's validation split."
+)
+_WEIGHTS = flags.DEFINE_enum(
+  'weights',
+  'average',
+  ['average', 'raw'],
+  'Weights to evaluate: their average, if the run has one, or raw.',
 )
 _AVERAGE_FLIPS = flags.DEFINE_bool(
   'average_flips',
@@ -38,17 +44,16 @@ _AVERAGE_FLIPS = flags.DEFINE_bool(
 _FOLLOW = flags.DEFINE_bool(
   'follow',
   False,
-  'Evaluate each checkpoint that has not been, until the run has ended.',
+  'Evaluate each checkpoint not yet evaluated, until the run has ended.',
 )
 
 
 def main(argv: list[str]) -> None:
-  """Evaluates, writes, and prints the metrics as JSON."""
+  """Evaluates, writes and prints the metrics as JSON."""
   del argv
   if _FOLLOW.value and flags.FLAGS['checkpoint'].present:
     raise errors.InputError(
-      'An evaluation takes one checkpoint, or each by --follow. Received: '
-      f'--checkpoint={_CHECKPOINT.value} and --follow.'
+      f'--checkpoint={_CHECKPOINT.value} and --follow cannot be combined.'
     )
   directory = pathlib.Path(paths.find(_RUN_DIR.value))
   with native_output.hidden():
@@ -59,7 +64,8 @@ def main(argv: list[str]) -> None:
     experiment,
     directory,
     _SPLIT.value or experiment.validation_split,
-    _AVERAGE_FLIPS.value,
+    weights=_WEIGHTS.value,
+    average_flips=_AVERAGE_FLIPS.value,
   )
   if _FOLLOW.value:
     outcomes = evaluated.follow()

@@ -2,7 +2,7 @@
 
   ./bazelw run //tinygin:train -- --gin_file=gin/quickstart.gin
 
-A run that was stopped goes on where its last checkpoint left it:
+A run that was stopped continues from its last checkpoint:
 
   ./bazelw run //tinygin:train -- --resume=runs/NAME
 """
@@ -25,18 +25,18 @@ from tinygin.config import native_output
 from tinygin.config import paths
 from tinygin.training import run_directory
 
-_DRY = flags.DEFINE_bool('dry', False, 'Train, but keep nothing.')
+_DRY = flags.DEFINE_bool('dry', False, 'Train, but write nothing.')
 _SUMMARY = flags.DEFINE_bool('summary', False, "Print the network's layers.")
 _RESUME = flags.DEFINE_string(
-  'resume', None, 'Go on with the run in this directory, by its config.gin.'
+  'resume', None, 'Continue the run in this directory, with its config.gin.'
 )
 _RESUME_LAST = flags.DEFINE_bool(
-  'resume_last', False, 'Go on with the run in runs/ that was started last.'
+  'resume_last', False, 'Continue the most recently started run in runs/.'
 )
 _ALLOW_CHANGES = flags.DEFINE_bool(
   'allow_changes',
   False,
-  'Go on with durations, logging or memory that differ from the run so far.',
+  'Continue with other durations, logging or memory limits than so far.',
 )
 entry_point.define_config_flags()
 for flag in (
@@ -59,10 +59,7 @@ def main(argv: list[str]) -> int:
   del argv
   resumed = _resumed()
   if resumed and _DRY.value:
-    raise errors.InputError(
-      'A run must be resumed for good, or a new one started with --dry. '
-      'Received: both.'
-    )
+    raise errors.InputError('--resume and --dry cannot be combined.')
   if resumed and not flags.FLAGS.gin_file:
     flags.FLAGS.gin_file = [f'{resumed}/{run_directory.CONFIG}']
     flags.FLAGS.gin_bindings = [
@@ -74,45 +71,41 @@ def main(argv: list[str]) -> int:
     bound_at = configuration.place('run_dir')
     if resumed and bound_at.is_flag:
       raise errors.InputError(
-        f'A resumed run stays in its directory, {resumed}. Received: another '
-        f'train.run_dir, by {bound_at}. Leave that out.'
+        f'A resumed run keeps its directory, {resumed}. Remove the binding of '
+        f'train.run_dir at {bound_at}.'
       )
     experiment = configuration.build()
-    # TensorFlow, which takes seconds, only once the configuration stands.
+    # Imports TensorFlow, which takes seconds: not before the input is checked.
     from tinygin.models import summary
     from tinygin.training import workers
 
   if _SUMMARY.value:
     print(summary.table(experiment.build_model()))
     return 0
-  spread = workers.Workers(experiment.strategy)
+  cluster = workers.Workers(experiment.strategy)
   run_dir = resumed or experiment.run_dir
-  # The first worker alone writes where it lasts.
-  keeps = not (_DRY.value or spread.number)
-  with spread.loss_noticed():
-    spread.check_same(configuration.text(), run_dir)
+  # Only the first worker writes to the run's directory.
+  keeps = not (_DRY.value or cluster.number)
+  with cluster.loss_noticed():
+    cluster.check_same(configuration.text(), run_dir)
     with _directory(run_dir, keeps) as directory:
       result = _train(experiment, configuration, directory)
-  if not spread.number:
+  if not cluster.number:
     print(_closing(result, directory, kept=not _DRY.value))
   return 0
 
 
 def _resumed() -> str | None:
-  """Returns the directory of the run that the flags ask to go on with."""
+  """Returns the directory of the run to continue, if a flag names one."""
   if _RESUME.value and _RESUME_LAST.value:
-    raise errors.InputError(
-      'One run can be resumed at a time. Received: --resume and --resume_last.'
-    )
+    raise errors.InputError('--resume and --resume_last cannot be combined.')
   if _RESUME.value:
     directory = paths.find(_RESUME.value)
   elif _RESUME_LAST.value:
     runs = pathlib.Path(paths.resolve('runs'))
     started = list(runs.glob(f'*/{run_directory.PROVENANCE}'))
     if not started:
-      raise errors.InputError(
-        f'--resume_last goes on with a run in {runs}. Received: no run there.'
-      )
+      raise errors.InputError(f'--resume_last found no run in {runs}.')
     last = max(started, key=lambda path: path.stat().st_mtime)
     directory = str(last.parent)
   else:
@@ -124,7 +117,7 @@ def _resumed() -> str | None:
 def _train(
   experiment: Any, configuration: loading.Configuration, directory: pathlib.Path
 ) -> dict[str, Any]:
-  """Trains in a directory that is locked; returns the result."""
+  """Trains in a locked directory; returns the result."""
   with native_output.hidden():
     from tinygin.training import trainer
 
@@ -156,16 +149,16 @@ def _start(seed: int, data_directory: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _directory(pattern: str, keeps: bool) -> Iterator[pathlib.Path]:
-  """Locks the directory that the run writes to, or gives a passing one."""
+  """Locks the run's directory, or yields a temporary one."""
   if not keeps:
     with tempfile.TemporaryDirectory() as directory:
       try:
         yield pathlib.Path(directory)
       except errors.StoppedError as error:
         if not _DRY.value:
-          raise  # Another worker keeps what it saved.
+          raise  # The first worker has saved.
         raise errors.StoppedError(
-          error.number, 'a dry run keeps nothing.'
+          error.number, 'a dry run saves nothing.'
         ) from error
     return
   now = datetime.datetime.now()
@@ -187,17 +180,17 @@ def _closing(
     f'{result["seconds"]:.0f} s of training.',
   ]
   if kept:
-    run_dir = shlex.quote(str(directory))
+    run, runs = (
+      shlex.quote(str(path)) for path in (directory, directory.parent)
+    )
     lines += [
-      f'Run directory  {run_dir}',
-      f'TensorBoard    ./bazelw run //tinygin:tensorboard -- '
-      f'--logdir={shlex.quote(str(directory.parent))}',
-      f'Evaluate       ./bazelw run //tinygin:evaluate -- --run_dir={run_dir}',
-      f'Predict        ./bazelw run //tinygin:predict -- '
-      f'--run_dir={run_dir} IMAGE',
-      'Try next       change one line of the gin file, or --gin_bindings, and '
-      'see what it did:',
-      f'               ./bazelw run //tinygin:compare -- {run_dir} OTHER_RUN',
+      f'Run directory  {run}',
+      f'TensorBoard    ./bazelw run //tinygin:tensorboard -- --logdir={runs}',
+      f'Evaluate       ./bazelw run //tinygin:evaluate -- --run_dir={run}',
+      f'Predict        ./bazelw run //tinygin:predict -- --run_dir={run} IMAGE',
+      'Try next       change one line of the gin file, or --gin_bindings, then '
+      'compare:',
+      f'               ./bazelw run //tinygin:compare -- {run} OTHER_RUN',
     ]
   return '\n'.join(lines)
 

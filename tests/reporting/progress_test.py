@@ -31,16 +31,24 @@ class _Terminal:
     return written[:-1].decode().split('\r\x1b[2K')
 
 
+def _values(epoch, loss, top1):
+  return {
+    'epoch': epoch,
+    'loss': loss,
+    'top1': top1,
+    'top5': 0.875,
+    'images_per_second': 160.0,
+    'waiting_for_data': 0.5,
+  }
+
+
 class ProgressTest(absltest.TestCase):
   def _show(self, stream):
-    shown = progress.Progress(1000, 32, now=100.0, stream=stream)
-    shown.train(steps=50, now=110.0)
-    shown.show(50, 0.5, {'loss': 1.5}, passing=True)
-    shown.show(50, 0.5, {'loss': 1.25, 'top1': 0.5})
-    shown.evaluation(50, 0.5, {'loss': 1.5, 'top1': 0.25})
-    shown.resume(now=200.0)
-    shown.train(steps=50, now=210.0)
-    shown.show(100, 1.0, {'loss': 1.0, 'top1': 0.75})
+    shown = progress.Progress(1000, 32, stream=stream)
+    shown.training(50, _values(0.5, 1.5, 0.25), passing=True)
+    shown.training(50, _values(0.5, 1.25, 0.5))
+    shown.evaluation(50, _values(0.5, 1.5, 0.25))
+    shown.training(100, _values(1.0, 1.0, 0.75))
     return shown
 
   def test_plain_lines(self):
@@ -48,25 +56,27 @@ class ProgressTest(absltest.TestCase):
     self._show(stream)
     self.assertEqual(
       stream.getvalue(),
-      'step 50/1,000  epoch 0.50  loss 1.2500  top1 0.5000  160 images/s  '
-      'ETA 3:10\n'
-      'step 50/1,000  epoch 0.50  validation loss 1.5000  top1 0.2500\n'
-      'step 100/1,000  epoch 1.00  loss 1.0000  top1 0.7500  160 images/s  '
-      'ETA 3:00\n',
+      'step 50/1,000  epoch 0.50  loss 1.2500  top1 0.5000  top5 0.8750  '
+      '160 images/s  ETA 3:10\n'
+      'step 50/1,000  epoch 0.50  validation loss 1.5000  top1 0.2500  '
+      'top5 0.8750\n'
+      'step 100/1,000  epoch 1.00  loss 1.0000  top1 0.7500  top5 0.8750  '
+      '160 images/s  ETA 3:00\n',
     )
 
   def test_a_terminal_shows_one_live_line(self):
     terminal = _Terminal()
     self._show(terminal.stream)
-    # Every line starts by erasing the live one; only results end theirs.
+    # Every line starts by erasing the live one; only evaluations end theirs.
     self.assertEqual(
       terminal.lines(),
       [
         '',
-        'step 50/1,000  epoch 0.50  loss 1.5000  160 images/s  ETA 3',
-        'step 50/1,000  epoch 0.50  loss 1.2500  top1 0.5000  160 im',
-        'step 50/1,000  epoch 0.50  validation loss 1.5000  top1 0.2500\n',
-        'step 100/1,000  epoch 1.00  loss 1.0000  top1 0.7500  160 i',
+        'step 50/1,000  epoch 0.50  loss 1.5000  top1 0.2500  top5 0',
+        'step 50/1,000  epoch 0.50  loss 1.2500  top1 0.5000  top5 0',
+        'step 50/1,000  epoch 0.50  validation loss 1.5000  top1 0.2500  '
+        'top5 0.8750\n',
+        'step 100/1,000  epoch 1.00  loss 1.0000  top1 0.7500  top5 ',
       ],
     )
 
@@ -76,26 +86,20 @@ class ProgressTest(absltest.TestCase):
     shown.close()
     shown.close()
     shown.note('done')
-    self.assertEndsWith(terminal.lines()[-1], '160 i\ndone\n')
+    self.assertEndsWith(terminal.lines()[-1], 'top5 \ndone\n')
 
   def test_nothing_is_erased_before_a_live_line(self):
     terminal = _Terminal()
-    shown = progress.Progress(9, 1, now=0.0, stream=terminal.stream)
+    shown = progress.Progress(9, 1, stream=terminal.stream)
     shown.note('start')
     shown.close()
     self.assertEqual(terminal.lines(), ['start\n'])
 
-  def test_evaluations_do_not_count_as_training_time(self):
-    shown = self._show(io.StringIO())
-    self.assertEqual(shown.seconds, 20.0)
-    self.assertEqual(shown.images_per_second, 160.0)
-
   def test_long_runs_show_hours(self):
     stream = io.StringIO()
-    shown = progress.Progress(100_000, 32, now=0.0, stream=stream)
-    shown.train(steps=10, now=10.0)
-    shown.show(10, 0.1, {})
-    self.assertIn('ETA 27:46:30', stream.getvalue())
+    shown = progress.Progress(500_010, 32, stream=stream)
+    shown.training(10, _values(0.1, 1.0, 0.5))
+    self.assertIn('ETA 27:46:40', stream.getvalue())
 
 
 if __name__ == '__main__':

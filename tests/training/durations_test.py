@@ -44,6 +44,19 @@ class TimelineTest(parameterized.TestCase):
     self.assertTrue(constraints.matches(duration, durations.Period))
 
   @settings(deadline=None, derandomize=True)
+  @given(st.integers(1, 300), st.integers(1, 40))
+  def test_a_period_is_due_as_often_as_it_fits_and_at_the_end(
+    self, total, every
+  ):
+    timeline = durations.Timeline(1, 1, f'{total} steps')
+    period = f'{every} steps'
+    due = [n for n in range(total + 1) if timeline.due(n, period)]
+    self.assertEqual(due, sorted({*range(0, total, every), total}))
+    for step in range(total):
+      following = min(each for each in due if each > step)
+      self.assertEqual(timeline.steps_until(step, period), following - step)
+
+  @settings(deadline=None, derandomize=True)
   @given(st.integers(1, 10**6), st.integers(1, 4096), st.integers(1, 300))
   def test_a_run_sees_its_epochs_and_less_than_a_batch_more(
     self, examples, batch_size, epochs

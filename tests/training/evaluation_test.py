@@ -1,5 +1,6 @@
 """Evaluations count each example once, and are written where they belong."""
 
+import datetime
 import io
 import json
 import pathlib
@@ -16,9 +17,10 @@ from PIL import Image
 from tests.training import small_experiment
 from tinygin.config import errors
 from tinygin.data import source
-from tinygin.reporting import progress
 from tinygin.training import checkpoints
 from tinygin.training import evaluation
+from tinygin.training import learner
+from tinygin.training import run_directory
 from tinygin.training import strategies
 from tinygin.training import trainer
 
@@ -82,6 +84,25 @@ class OutcomeTest(parameterized.TestCase):
       else:
         self.assertEmpty(written)
 
+  def test_ties_go_to_the_first_class_everywhere(self):
+    experiment = small_experiment.make(ONE, precision='bfloat16')
+    split = small_experiment.split('validation', 200, 5)
+    model = experiment.build_model()
+    # Logits of few distinct values.
+    *_, head = model.weights
+    head.assign([0.5, 0.5, 0.25, 0.5, 0.25, 0.0])
+    for weight in model.layers[-1].weights[:1]:
+      weight.assign(tf.round(weight * 2) / 128)
+    outcome = evaluation.Evaluation(experiment, model, split)()
+    hits = outcome.predictions == outcome.labels
+    np.testing.assert_array_equal(outcome.ranks == 1, hits)
+    counts = outcome.confusion()
+    self.assertEqual(outcome.metrics().top1, np.trace(counts) / counts.sum())
+    images = experiment.preprocessing(tf.cast(split.images, tf.float32))
+    logits = model(images, training=False).numpy().astype(np.float32)
+    tied = np.sum(logits == logits.max(axis=1, keepdims=True), axis=1) > 1
+    self.assertGreater(np.sum(tied & hits), 0)  # The test means something.
+
   def test_counts_confusions_and_orders_mistakes(self):
     outcome = evaluation.Outcome(
       classes=3,
@@ -119,9 +140,13 @@ class RunEvaluationTest(absltest.TestCase):
     self.directory = pathlib.Path(self.create_tempdir().full_path) / 'run'
     shutil.copytree(self.trained, self.directory)
 
-  def _evaluation(self, split='validation', average_flips=False):
+  def _evaluation(self, split='validation', weights='average', flips=False):
     return evaluation.RunEvaluation(
-      self.experiment, self.directory, split, average_flips
+      self.experiment,
+      self.directory,
+      split,
+      weights=weights,
+      average_flips=flips,
     )
 
   def test_agrees_with_the_trainer(self):
@@ -132,12 +157,12 @@ class RunEvaluationTest(absltest.TestCase):
       {
         'split': 'validation',
         'step': 23,
+        'weights': 'average',
         'average_flips': False,
         'file': str(file),
         **self.result['validation'],
       },
     )
-    self.assertIn('average_top1', summary)
     written = json.loads(file.read_text())
     self.assertEqual({name: written[name] for name in summary}, summary)
 
@@ -149,23 +174,44 @@ class RunEvaluationTest(absltest.TestCase):
     written = json.loads(pathlib.Path(summary['file']).read_text())
     names = [each['name'] for each in written['classes']]
     self.assertEqual(names, [f'class {number}' for number in range(6)])
-    for prefix in ('', 'average_'):
-      counts = np.array(written[f'{prefix}confusion'])
-      self.assertAlmostEqual(
-        np.trace(counts) / counts.sum(), summary[f'{prefix}top1']
-      )
-      for each, row, hits in zip(
-        written['classes'], counts, np.diag(counts), strict=True
-      ):
-        self.assertEqual(each['count'], row.sum())
-        self.assertAlmostEqual(each[f'{prefix}top1'], hits / row.sum())
-      stem = pathlib.Path(summary['file']).with_suffix('')
-      with Image.open(f'{stem}-{prefix}confusion.png') as picture:
-        self.assertGreater(min(picture.size), 300)
+    counts = np.array(written['confusion'])
+    self.assertAlmostEqual(np.trace(counts) / counts.sum(), summary['top1'])
+    for each, row, hits in zip(
+      written['classes'], counts, np.diag(counts), strict=True
+    ):
+      self.assertEqual(each['count'], row.sum())
+      self.assertAlmostEqual(each['top1'], hits / row.sum())
+    stem = pathlib.Path(summary['file']).with_suffix('')
+    with Image.open(f'{stem}-confusion.png') as picture:
+      self.assertGreater(min(picture.size), 300)
+
+  def test_a_picture_that_cannot_be_drawn_is_left_out(self):
+    with (
+      mock.patch.object(
+        evaluation.confusion, 'draw', side_effect=ValueError('no font')
+      ),
+      self.assertLogs(level='WARNING'),
+    ):
+      summary = self._evaluation().evaluate('latest')
+    self.assertTrue(pathlib.Path(summary['file']).exists())
+
+  def test_raw_weights_are_an_evaluation_of_their_own(self):
+    raw = self._evaluation(weights='raw').evaluate('23')
+    self.assertEqual(
+      pathlib.Path(raw['file']).name, 'validation-00000023-raw.json'
+    )
+    self.assertNotEqual(raw['loss'], self.result['validation']['loss'])
+    folder = self.directory / 'checkpoints'
+    model = self.experiment.build_model()
+    for weight in model.weights:
+      weight.assign(checkpoints.read(folder, 23, 'model')[weight.path])
+    split = small_experiment.read('', 'validation', 0)
+    outcome = evaluation.Evaluation(self.experiment, model, split)()
+    self.assertEqual(raw['loss'], outcome.metrics().loss)
 
   def test_flips_are_an_evaluation_of_their_own(self):
     plain = self._evaluation().evaluate('23')
-    flips = self._evaluation(average_flips=True).evaluate('23')
+    flips = self._evaluation(flips=True).evaluate('23')
     self.assertNotEqual(flips['loss'], plain['loss'])
     self.assertEqual(
       sorted(
@@ -216,23 +262,38 @@ class RunEvaluationTest(absltest.TestCase):
         result.write_text('{}')
 
     followed = self._evaluation()
-    with mock.patch.object(evaluation.time, 'sleep', trains_on):
+    now = datetime.datetime.now()
+    (self.directory / 'config.gin').touch()
+    with (
+      run_directory.locked(str(self.directory), now),
+      mock.patch.object(evaluation.time, 'sleep', trains_on),
+    ):
       steps = [each['step'] for each in followed.follow()]
       self.assertEqual(steps, [10, 20, 23])
       self.assertLen(slept, 2)
       # What is evaluated already is not done again.
       self.assertEmpty(list(followed.follow()))
 
+  def test_does_not_wait_for_a_dead_trainer(self):
+    (self.directory / 'result.json').unlink()
+    with self.assertRaisesRegex(
+      errors.RunError,
+      rf'^No process is training {self.directory}, .*--resume=',
+    ):
+      list(self._evaluation().follow())
+    evaluated = (self.directory / 'evaluations').glob('*.json')
+    self.assertLen(list(evaluated), 3)
+
   def test_a_longer_run_has_not_ended(self):
     longer = small_experiment.make(ONE, average_decay=0.5, epochs=3)
     ended = []
-    train = progress.Progress.train
+    train = learner.Learner.train
 
     def trained(*arguments):
       ended.append((self.directory / 'result.json').exists())
-      train(*arguments)
+      return train(*arguments)
 
-    with mock.patch.object(progress.Progress, 'train', trained):
+    with mock.patch.object(learner.Learner, 'train', trained):
       trainer.train(
         longer, self.directory, may_build=False, describe=lambda step: None
       )

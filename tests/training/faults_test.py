@@ -24,9 +24,9 @@ from absl.testing import absltest
 from tests.training import small_experiment
 from tinygin.config import errors
 from tinygin.reporting import logs
-from tinygin.reporting import progress
 from tinygin.training import checkpoints
 from tinygin.training import evaluation
+from tinygin.training import learner
 from tinygin.training import plateaus
 from tinygin.training import trainer
 
@@ -37,7 +37,7 @@ _CUTS = flags.DEFINE_integer('cuts', 6, 'How often runs are cut off.')
 
 # What a run does that can be cut off: before it, and so after the last.
 _POINTS = (
-  (progress.Progress, 'train'),
+  (learner.Learner, 'train'),
   (logs.Logs, 'write'),
   (logs.Logs, 'flush'),
   (evaluation.Evaluation, '__call__'),
@@ -121,7 +121,7 @@ def _outcome(directory):
     for step in steps
   }
   lines = [
-    {k: v for k, v in json.loads(line).items() if k != 'images_per_second'}
+    {k: v for k, v in json.loads(line).items() if k not in logs.TIMES}
     for line in (directory / 'metrics.jsonl').read_text().splitlines()
   ]
   result = json.loads((directory / 'result.json').read_text())

@@ -24,12 +24,23 @@ class MetricsTest(absltest.TestCase):
     expected = [losses, ranks + 1, logits.argmax(1), probabilities.max(1)]
     np.testing.assert_allclose(outcomes, np.stack(expected, axis=1), rtol=1e-5)
 
-  def test_a_network_without_an_opinion_is_not_right(self):
-    for logits in (np.zeros((4, 8)), np.full((4, 8), np.nan)):
-      totals = metrics.sums(
-        np.ones(4, np.float32), np.arange(4), logits.astype(np.float32)
-      ).numpy()
-      self.assertEqual(list(totals[1:3]), [0, 0])
+  def test_ties_are_ranked_as_argmax_does(self):
+    generator = np.random.default_rng(0)
+    logits = generator.integers(0, 3, (500, 8)).astype(np.float32)
+    labels = generator.integers(0, 8, 500)
+    # A stable sort keeps equal logits in the order of their classes.
+    order = np.argsort(-logits, axis=1, kind='stable')
+    ranks = 1 + np.argmax(order == labels[:, None], axis=1)
+    outcomes = metrics.outcomes(
+      np.ones(500, np.float32), labels, logits
+    ).numpy()
+    np.testing.assert_array_equal(outcomes[:, 1], ranks)
+    np.testing.assert_array_equal(outcomes[:, 2] == labels, outcomes[:, 1] == 1)
+
+  def test_a_diverged_network_is_never_right(self):
+    logits = np.full((4, 8), np.nan, np.float32)
+    totals = metrics.sums(np.ones(4, np.float32), np.arange(4), logits).numpy()
+    self.assertEqual(list(totals[1:3]), [0, 0])
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """Learning rates over the course of a run."""
 
-import math
+import functools
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -30,10 +30,6 @@ class SchedulesTest(parameterized.TestCase):
       {0: 1.0, 19: 1.0, 20: 0.5, 39: 0.5, 40: 0.25},
     ),
     (
-      schedules.ExponentialAfter(initial=1.0, coefficient=0.5, after=3),
-      {0: 1.0, 39: 1.0, 40: 0.5, 49: 0.5, 50: 0.25, 99: 0.5**6},
-    ),
-    (
       schedules.OneCycle(
         peak=1.0, start_fraction=0.1, final_fraction=0.0, rise='4 epochs'
       ),
@@ -49,22 +45,39 @@ class SchedulesTest(parameterized.TestCase):
   def test_knows_the_length_of_a_run_by_any_unit(self):
     for length in ('100 steps', '10 epochs', '800 images'):
       timeline = durations.Timeline(examples=80, batch_size=8, length=length)
-      for schedule in (
-        schedules.WarmupCosine(peak=1.0, warmup='5 steps', final_fraction=0.1),
-        schedules.ExponentialAfter(initial=1.0, coefficient=0.5, after=3),
-      ):
-        rates, expected = schedule(timeline), schedule(TIMELINE)
-        for step in (0, 39, 40, 99):
-          self.assertEqual(float(rates(step)), float(expected(step)))
+      schedule = schedules.WarmupCosine(
+        peak=1.0, warmup='5 steps', final_fraction=0.1
+      )
+      rates, expected = schedule(timeline), schedule(TIMELINE)
+      for step in (0, 39, 40, 99):
+        self.assertEqual(float(rates(step)), float(expected(step)))
 
-  def test_agrees_with_the_formula_of_the_published_code(self):
-    schedule = schedules.ExponentialAfter(
-      initial=0.002, coefficient=0.75, after=4
-    )(TIMELINE)
-    for step in range(100):
-      epoch = step // 10
-      rate = 0.002 if epoch < 4 else 0.002 * 0.75 ** (epoch - 4)
-      self.assertTrue(math.isclose(float(schedule(step)), rate, rel_tol=1e-5))
+  @parameterized.parameters(
+    (
+      'WarmupCosine.warmup',
+      functools.partial(schedules.WarmupCosine, peak=1.0, final_fraction=0.1),
+      'warmup',
+    ),
+    (
+      'OneCycle.rise',
+      functools.partial(
+        schedules.OneCycle, peak=1.0, start_fraction=0.1, final_fraction=0.0
+      ),
+      'rise',
+    ),
+  )
+  def test_warns_of_a_rise_that_is_longer_than_the_run(
+    self, name, make, parameter
+  ):
+    with self.assertNoLogs(level='WARNING'):
+      make(**{parameter: '10 epochs'})(TIMELINE)
+    with self.assertLogs(level='WARNING') as warned:
+      make(**{parameter: '11 epochs'})(TIMELINE)
+    self.assertIn(
+      f"never reaches its peak: {name} = '11 epochs' is 110 steps, but the run "
+      'has only 100.',
+      warned.output[0],
+    )
 
 
 if __name__ == '__main__':

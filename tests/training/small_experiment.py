@@ -53,15 +53,20 @@ def patched():
   return mock.patch.object(source, 'read', read)
 
 
-def network(dropout=0.1):
-  """Builds a network with normalisation and dropout, whose states matter."""
+def _normalization():
+  """Keras' own, which must be told to synchronise."""
+  return keras.layers.BatchNormalization(
+    synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1
+  )
+
+
+def network(dropout=0.1, normalization=_normalization):
+  """Builds a network with normalisation and dropout, which hold state."""
   return keras.Sequential(
     [
       keras.Input((8, 8, 3)),
       keras.layers.Conv2D(8, 3, strides=2),
-      keras.layers.BatchNormalization(
-        synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1
-      ),
+      normalization(),
       keras.layers.ReLU(),
       keras.layers.GlobalAveragePooling2D(),
       keras.layers.Dropout(dropout),
@@ -102,6 +107,7 @@ def make(strategy, **changes):
     'evaluation_batch_size': 16,
     'epochs': 2,
     'evaluate_every': '10 steps',
+    'save_every': '10 steps',
     'log_every': '5 steps',
     'steps_per_loop': 4,
     'profile_steps': None,

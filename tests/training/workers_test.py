@@ -13,7 +13,8 @@ from absl.testing import parameterized
 
 from tests.training import small_experiment
 from tinygin.config import errors
-from tinygin.reporting import progress
+from tinygin.reporting import logs
+from tinygin.training import learner
 from tinygin.training import strategies
 from tinygin.training import trainer
 from tinygin.training import workers
@@ -35,17 +36,18 @@ def _network():
 def _train(directory, number, after_loops, **changes):
   """Trains, and sends itself a signal after some calls of the loop."""
   loops = 0
-  count = progress.Progress.train
+  count = learner.Learner.train
 
-  def counted(reported, steps, now):
+  def counted(each, iterator, steps):
     nonlocal loops
     loops += 1
-    count(reported, steps, now)
+    trained = count(each, iterator, steps)
     if loops == after_loops:
       os.kill(os.getpid(), number)
+    return trained
 
   with small_experiment.patched():
-    mock.patch.object(progress.Progress, 'train', counted).start()
+    mock.patch.object(learner.Learner, 'train', counted).start()
     strategy = strategies.multi_worker()
     experiment = small_experiment.make(
       strategy, model=_network, average_decay=0.9, **changes
@@ -89,7 +91,7 @@ def _wait(child):
 def _lines(directory):
   text = (directory / 'metrics.jsonl').read_text()
   return [
-    {k: v for k, v in json.loads(line).items() if k != 'images_per_second'}
+    {k: v for k, v in json.loads(line).items() if k not in logs.TIMES}
     for line in text.splitlines()
   ]
 
@@ -136,7 +138,8 @@ class WorkersTest(parameterized.TestCase):
     self.assertEqual(statuses, [143, 143], said)
     self.assertIn('from step 10', said[0])
     self.assertIn(
-      f'Stopped by SIGTERM; the state is saved. Go on with --resume={stopped}.',
+      'Stopped by SIGTERM; the state is saved. Continue with '
+      f'--resume={stopped}.',
       said[0].splitlines(),
     )
     statuses, said = self._run_two(stopped)

@@ -1,8 +1,7 @@
-"""What a run writes as it goes: `metrics.jsonl` and TensorBoard's files.
+"""What a run writes while it trains: `metrics.jsonl` and TensorBoard files.
 
-Both are appended to, never rewritten. A checkpoint notes how long they were,
-so that a resumed run cuts off what was written after it and then continues:
-no step is missing and none stands there twice.
+Both are only appended to. A checkpoint records their lengths; a resumed run
+cuts off what was written after it, so that no step is missing or repeated.
 """
 
 import contextlib
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.histogram import summary_v2 as histogram_summary
 from tensorboard.plugins.hparams import api as hparams
@@ -24,36 +24,46 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 from tinygin.config import errors
 from tinygin.reporting import history
 
-# What every line holds, and no chart needs.
-_NO_SCALARS = ('epoch', 'count')
 SPLITS = ('train', 'validation')
-# Charts of a section of their own. TensorBoard's table of hyperparameters shows
-# the first metrics in order of the alphabet: losses and accuracies, thus.
-_TRAINING = (
-  'gradient_norm',
-  'images_per_second',
-  'learning_rate',
-  'weight_norm',
-)
+# Metrics that differ between runs of the same configuration and seed.
+TIMES = ('images_per_second', 'waiting_for_data')
+# In every line, but not worth a chart.
+_NO_SCALARS = ('epoch', 'count')
+# Charts in a section of their own. TensorBoard's table of hyperparameters shows
+# the first metrics in alphabetical order, which are then losses and accuracies.
+_TRAINING = (*TIMES, 'gradient_norm', 'learning_rate', 'weight_norm')
 # The run itself: what belongs to neither split. TensorBoard finds the splits'
 # metrics for its table of hyperparameters below it.
 _RUN = ''
+
+
+@contextlib.contextmanager
+def optional(name: str) -> Iterator[None]:
+  """Turns any error into a warning: it must not end a run.
+
+  Args:
+    name: what is then missing, for the warning.
+  """
+  try:
+    yield
+  except Exception as error:
+    logging.warning('Skipped %s: %s: %s', name, type(error).__name__, error)
 
 
 class Logs:
   """Writes the metrics of a run."""
 
   def __init__(self, directory: pathlib.Path, lengths: Mapping[str, int]):
-    """Opens the files at the lengths that the last checkpoint noted.
+    """Opens the files and cuts them to the lengths of the last checkpoint.
 
     Args:
       directory: the run's directory.
-      lengths: bytes of each file to keep, by path within the directory; what
-        is not named is removed. Empty for a new run.
+      lengths: bytes of each file to keep, by path within the directory; files
+        not named are removed. Empty for a new run.
 
     Raises:
-      InputError: a file is shorter than noted, or missing.
-      RunError: the logs cannot be written.
+      InputError: a file is missing or shorter than that.
+      RunError: the files cannot be written.
     """
     self._directory = directory
     found = self._lengths()
@@ -61,9 +71,9 @@ class Logs:
       received = found.get(name, 0)
       if received < length:
         raise errors.InputError(
-          f'{directory / name} must have the {length} bytes that the '
-          f'checkpoint noted. Received: {received}. Put back what was there, '
-          'or start another run.'
+          f'{directory / name} must have at least the {length} bytes of the '
+          f'last checkpoint. Received: {received}. Restore the file, or start '
+          'a new run.'
         )
     with self._writing():
       for name in found:
@@ -71,7 +81,9 @@ class Logs:
           os.truncate(directory / name, lengths[name])
         else:
           (directory / name).unlink()
-      self._metrics = open(directory / history.METRICS, 'a')  # noqa: SIM115
+      self._metrics = open(  # noqa: SIM115
+        directory / history.METRICS, 'a', encoding='utf-8'
+      )
       self._writers = {
         name: tf.summary.create_file_writer(str(directory / name))
         for name in (_RUN, *SPLITS)
@@ -86,89 +98,98 @@ class Logs:
       values: the metrics by name.
 
     Raises:
-      RunError: the logs cannot be written.
+      RunError: `metrics.jsonl` cannot be written.
     """
-    line = {'step': step, 'split': split, **values}
-    with self._writing(), self._writers[split].as_default(step):
+    with self._writing():
+      line = {'step': step, 'split': split, **values}
       self._metrics.write(json.dumps(line) + '\n')
+    with self._charting(split, step):
       for name, value in values.items():
         if name not in _NO_SCALARS:
           section = 'training/' if name in _TRAINING else ''
           tf.summary.scalar(f'{section}{name}', value)
 
   def write_texts(self, texts: Mapping[str, str]) -> None:
-    """Adds files as texts, by name, to what describes the run."""
-    with self._writing(), self._writers[_RUN].as_default(0):
+    """Adds texts by name to the description of the run."""
+    with self._charting(_RUN, 0):
       for name, text in texts.items():
         indented = ''.join(f'    {line}\n' for line in text.splitlines())
         tf.summary.text(name, indented)
 
   def write_graph(self, graph: tf.Graph) -> None:
     """Adds the network's graph."""
-    with self._writing(), self._writers[_RUN].as_default(0):
+    with self._charting(_RUN, 0):
       tf.summary.graph(graph)
 
   def write_hyperparameters(
     self, values: Mapping[str, bool | int | float | str]
   ) -> None:
-    """Adds the run, under its folder's name, to the table of all runs."""
-    with self._writing(), self._writers[_RUN].as_default(0):
+    """Adds the run, named after its folder, to the table of all runs."""
+    with self._charting(_RUN, 0):
       hparams.hparams(dict(values), trial_id=self._directory.name)
 
   def write_end(self) -> None:
-    """Marks the run in that table as completed."""
+    """Marks the run as completed in that table."""
     end = hparams_summary.session_end_pb(api_pb2.STATUS_SUCCESS)
-    with self._writing(), self._writers[_RUN].as_default(0):
+    with self._charting(_RUN, 0):
       tf.summary.experimental.write_raw_pb(end.SerializeToString())
 
   def write_picture(self, name: str, step: int, picture: np.ndarray) -> None:
     """Adds a picture, uint8 (height, width, 3)."""
-    with self._writing(), self._writers[_RUN].as_default(step):
+    with self._charting(_RUN, step):
       tf.summary.image(name, picture[None])
 
   def write_histograms(
     self, step: int, values: Mapping[str, np.ndarray]
   ) -> None:
-    """Adds a histogram of each of the arrays, by name."""
-    summary = summary_pb2.Summary()
-    for name, array in values.items():
-      # By NumPy, in a tenth of the time that `tf.summary.histogram` takes.
-      summary.MergeFrom(histogram_summary.histogram_pb(name, array))
-    with self._writing(), self._writers[_RUN].as_default(step):
+    """Adds a histogram of each array, by name."""
+    with self._charting(_RUN, step):
+      summary = summary_pb2.Summary()
+      for name, array in values.items():
+        # NumPy takes a tenth of the time of `tf.summary.histogram`.
+        summary.MergeFrom(histogram_summary.histogram_pb(name, array))
       tf.summary.experimental.write_raw_pb(summary.SerializeToString())
 
   def flush(self) -> dict[str, int]:
-    """Writes out all that is buffered; returns the lengths of the files.
+    """Writes all that is buffered; returns the lengths of the files.
 
     Raises:
-      RunError: the logs cannot be written.
+      RunError: `metrics.jsonl` cannot be written.
     """
     with self._writing():
       self._metrics.flush()
-      for writer in self._writers.values():
+    for writer in self._writers.values():
+      with optional('TensorBoard files'):
         writer.flush()
     return self._lengths()
 
   def close(self) -> None:
-    """Writes out all that is buffered and closes the files.
+    """Writes all that is buffered and closes the files.
 
     Raises:
-      RunError: the logs cannot be written.
+      RunError: `metrics.jsonl` cannot be written.
     """
     with self._writing():
       self._metrics.close()
-      for writer in self._writers.values():
+    for writer in self._writers.values():
+      with optional('TensorBoard files'):
         writer.close()
 
   @contextlib.contextmanager
+  def _charting(self, name: str, step: int) -> Iterator[None]:
+    """Writes TensorBoard summaries at a step; warns if that fails."""
+    with optional('TensorBoard files'), self._writers[name].as_default(step):
+      yield
+
+  @contextlib.contextmanager
   def _writing(self) -> Iterator[None]:
-    """Says in one message what keeps logs from being written."""
+    """Turns errors of writing into one message."""
     try:
       yield
     except (OSError, tf.errors.OpError) as error:
       raise errors.RunError(
-        f'The logs in {self._directory} could not be written: {error}. The '
-        'checkpoints are whole; start the run again once that is mended.'
+        f'Cannot write the logs in {self._directory}: {error}. Checkpoints are '
+        'intact; fix that, then start the run again.'
       ) from error
 
   def _lengths(self) -> dict[str, int]:

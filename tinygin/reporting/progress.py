@@ -6,79 +6,52 @@ from typing import TextIO
 
 
 class Progress:
-  """Prints how far a run is, how fast, and how long it will take."""
+  """Prints the step, metrics, speed and remaining time of a run."""
 
-  def __init__(
-    self,
-    total_steps: int,
-    batch_size: int,
-    now: float,
-    stream: TextIO,
-  ):
-    """Starts the clock.
+  def __init__(self, total_steps: int, batch_size: int, stream: TextIO):
+    """Prints nothing yet.
 
     Args:
       total_steps: steps of the whole run.
       batch_size: images in a step.
-      now: the time, in seconds, of a clock that never runs backwards.
-      stream: where the lines go.
+      stream: where the lines are written.
     """
     self._total_steps = total_steps
     self._batch_size = batch_size
     self._stream = stream
     self._live = stream.isatty()
     self._shown = False
-    self._resumed = now
-    self.images = 0
-    self.seconds = 0.0
 
-  @property
-  def images_per_second(self) -> float:
-    """Speed of training up to now, evaluations and saves left out."""
-    return self.images / self.seconds if self.seconds else 0.0
-
-  def train(self, steps: int, now: float) -> None:
-    """Counts steps that ended at `now`."""
-    self.images += steps * self._batch_size
-    self.seconds += now - self._resumed
-    self._resumed = now
-
-  def resume(self, now: float) -> None:
-    """Leaves the time since the last steps out of the speed."""
-    self._resumed = now
-
-  def show(
-    self,
-    step: int,
-    epoch: float,
-    values: Mapping[str, float],
-    passing: bool = False,
+  def training(
+    self, step: int, values: Mapping[str, float], passing: bool = False
   ) -> None:
-    """Prints a line of training, which replaces the last one on a terminal.
+    """Prints a line of training; on a terminal it replaces the last one.
 
     Args:
       step: number of training steps done.
-      epoch: number of epochs seen.
-      values: metrics to show.
-      passing: whether the line is for terminals alone.
+      values: epoch, loss, top1, top5 and images_per_second.
+      passing: whether the line is for terminals only.
     """
     if passing and not self._live:
       return
+    speed = values['images_per_second']
     remaining = (self._total_steps - step) * self._batch_size
-    speed = self.images_per_second
     line = (
-      f'step {step:,}/{self._total_steps:,}  epoch {epoch:.2f}  '
-      f'{_metrics(values)}  {speed:,.0f} images/s  '
-      f'ETA {_clock(remaining / speed if speed else 0.0)}'
+      f'{self._line(step, "", values)}  {speed:,.0f} images/s  '
+      f'ETA {_clock(remaining / speed)}'
     )
     if self._live:
-      # A line that wraps could not be replaced. Some terminals have no width.
+      # A wrapped line could not be replaced. Some terminals report no width.
       width = os.get_terminal_size(self._stream.fileno()).columns or 80
       self._stream.write(f'\r\x1b[2K{line[: width - 1]}')
       self._shown = True
     else:
       self._stream.write(f'{line}\n')
     self._stream.flush()
+
+  def evaluation(self, step: int, values: Mapping[str, float]) -> None:
+    """Prints the metrics of an evaluation on a line that stays."""
+    self.note(self._line(step, 'validation ', values))
 
   def note(self, text: str) -> None:
     """Prints a line that stays."""
@@ -88,24 +61,20 @@ class Progress:
     self._stream.flush()
 
   def close(self) -> None:
-    """Ends the live line, which stays, so that others can write."""
+    """Ends the live line, so that other output starts on a new line."""
     if self._shown:
       self._stream.write('\n')
       self._stream.flush()
       self._shown = False
 
-  def evaluation(
-    self, step: int, epoch: float, values: Mapping[str, float]
-  ) -> None:
-    """Prints the outcome of an evaluation on a line that stays."""
-    self.note(
-      f'step {step:,}/{self._total_steps:,}  epoch {epoch:.2f}  validation '
-      f'{_metrics(values)}'
+  def _line(self, step: int, kind: str, values: Mapping[str, float]) -> str:
+    shown = '  '.join(
+      f'{name} {values[name]:.4f}' for name in ('loss', 'top1', 'top5')
     )
-
-
-def _metrics(values: Mapping[str, float]) -> str:
-  return '  '.join(f'{name} {value:.4f}' for name, value in values.items())
+    return (
+      f'step {step:,}/{self._total_steps:,}  epoch {values["epoch"]:.2f}  '
+      f'{kind}{shown}'
+    )
 
 
 def _clock(seconds: float) -> str:

@@ -91,9 +91,7 @@ class Sweep:
   gin_bindings: Sequence[str]
   parameters: Mapping[str, Sequence[Any] | Mapping[str, str] | Range]
   seeds: Annotated[Sequence[Annotated[int, Ge(0)]], Len(1)]
-  metric: Literal[
-    'top1', 'top5', 'loss', 'average_top1', 'average_top5', 'average_loss'
-  ]
+  metric: Literal['top1', 'top5', 'loss']
   direction: Literal['maximize', 'minimize']
   sampler: (
     Literal['grid']

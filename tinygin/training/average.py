@@ -1,61 +1,66 @@
-"""Exponential moving average of the weights."""
+"""Exponential moving average of a network's variables."""
 
 import contextlib
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
+from tinygin.training import checkpoints
+
+
+def averaged(model: keras.Model) -> dict[str, tf.Variable]:
+  """Returns the variables that are averaged, by path.
+
+  These are the trainable weights and the moving statistics of normalisation:
+  statistics of the last weights alone would not fit the averaged weights.
+  """
+  return checkpoints.by_path(
+    weight for weight in model.weights if weight.value.dtype.is_floating
+  )
+
 
 class WeightAverage:
-  """Averages of a network's weights, updated after every step.
+  """Averages of a network's variables, updated after every step.
 
-  Early on the decay is min(decay, (1 + step) / (10 + step)), so that the
-  average soon forgets where the weights started (as in
-  `tf.train.ExponentialMovingAverage`). Moving statistics of normalisation are
-  averages already and are taken as they are.
+  The decay starts at min(decay, (1 + step) / (10 + step)), so that the initial
+  weights are soon forgotten (as in `tf.train.ExponentialMovingAverage`).
+
+  Attributes:
+    variables: the averages by the path of the averaged variable.
   """
 
   def __init__(
-    self,
-    strategy: tf.distribute.Strategy,
-    weights: Sequence[keras.Variable],
-    decay: float,
+    self, strategy: tf.distribute.Strategy, model: keras.Model, decay: float
   ):
-    """Starts the averages at the weights.
+    """Starts the averages at the present values.
 
     Args:
-      strategy: in whose scope the weights were made.
-      weights: the trainable variables.
-      decay: share of the average that stays at each step.
+      strategy: the strategy in whose scope the model was built.
+      model: the network.
+      decay: fraction of the average that each step keeps.
     """
     self._strategy = strategy
     self._decay = decay
-    self._weights = [weight.value for weight in weights]
+    self._averaged = averaged(model)
     with strategy.scope():
-      self._averages = [
-        tf.Variable(
-          weight,
+      self.variables: Mapping[str, tf.Variable] = {
+        path: tf.Variable(
+          variable,
           trainable=False,
           aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
-        for weight in self._weights
-      ]
-    self._paths = [weight.path for weight in weights]
-
-  @property
-  def variables(self) -> Mapping[str, tf.Variable]:
-    """The averages by the paths of their weights."""
-    return dict(zip(self._paths, self._averages, strict=True))
+        for path, variable in self._averaged.items()
+      }
 
   def restart(self) -> None:
-    """Starts anew at what the weights are now."""
-    _assign(self._averages, [weight.numpy() for weight in self._weights])
+    """Sets the averages to the present values."""
+    self._for_each(lambda average, value: average.assign(value))
 
   def update(self, step: tf.Tensor) -> None:
-    """Moves the averages; called outside of the replicas' context.
+    """Updates the averages; call it in cross-replica context.
 
     Args:
       step: number of steps done, an integer scalar.
@@ -63,23 +68,31 @@ class WeightAverage:
     step = tf.cast(step, tf.float32)
     decay = tf.minimum(self._decay, (1 + step) / (10 + step))
 
-    def move(average: tf.Variable, weight: tf.Tensor) -> None:
-      average.assign_sub((1 - decay) * (average - weight))
+    def move(average: tf.Variable, value: tf.Variable) -> None:
+      average.assign_sub((1 - decay) * (average - value))
 
-    for average, weight in zip(self._averages, self._weights, strict=True):
-      self._strategy.extended.update(average, move, args=(weight,))
+    self._for_each(move)
 
   @contextlib.contextmanager
   def applied(self) -> Iterator[None]:
-    """Puts the averages in place of the weights."""
-    weights = [weight.numpy() for weight in self._weights]
-    _assign(self._weights, [average.numpy() for average in self._averages])
+    """Exchanges the network's variables and their averages for a while."""
+    self._for_each(_exchange)
     try:
       yield
     finally:
-      _assign(self._weights, weights)
+      self._for_each(_exchange)
+
+  def _for_each(
+    self, function: Callable[[tf.Variable, tf.Variable], object]
+  ) -> None:
+    """Calls a function of average and variable on each replica."""
+    for path, average in self.variables.items():
+      self._strategy.extended.update(
+        average, function, args=(self._averaged[path],)
+      )
 
 
-def _assign(variables: Sequence[tf.Variable], values: Sequence) -> None:
-  for variable, value in zip(variables, values, strict=True):
-    variable.assign(value)
+def _exchange(average: tf.Variable, variable: tf.Variable) -> None:
+  before = tf.identity(average)
+  average.assign(variable)
+  variable.assign(before)

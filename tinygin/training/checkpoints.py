@@ -79,7 +79,7 @@ class Checkpoints:
   ) -> None:
     """Saves the variables and the state, then prunes.
 
-    Does nothing if the step is saved already.
+    If the step is saved already, replaces its state and keeps its variables.
 
     Args:
       step: number of training steps done.
@@ -92,16 +92,17 @@ class Checkpoints:
     """
     temporary = self._directory / f'.writing-{step}'
     final = _folder(self._directory, step)
-    if final.exists():
-      return
     try:
       temporary.mkdir(parents=True)
-      arrays = safetensors.numpy.save(self._arrays())
-      (temporary / ARRAYS).write_bytes(arrays)
-      saved = {'state': state, 'sha256': _digest(temporary, state)}
-      text = json.dumps(saved, indent=2)
-      (temporary / _STATE).write_text(text, encoding='utf-8')
-      temporary.rename(final)
+      if final.exists():
+        _write_state(temporary, final, state)
+        (temporary / _STATE).rename(final / _STATE)
+        temporary.rmdir()
+      else:
+        arrays = safetensors.numpy.save(self._arrays())
+        (temporary / ARRAYS).write_bytes(arrays)
+        _write_state(temporary, temporary, state)
+        temporary.rename(final)
     except OSError as error:
       shutil.rmtree(temporary, ignore_errors=True)
       raise errors.RunError(
@@ -370,6 +371,15 @@ def _load(
       f'The checkpoint {folder} is damaged ({error}). Its run has checkpoints '
       f'of the steps {steps(directory)}.'
     ) from error
+
+
+def _write_state(
+  folder: pathlib.Path, arrays: pathlib.Path, state: Mapping[str, Any]
+) -> None:
+  """Writes the state to a folder, with a checksum of the arrays in another."""
+  saved = {'state': state, 'sha256': _digest(arrays, state)}
+  text = json.dumps(saved, indent=2)
+  (folder / _STATE).write_text(text, encoding='utf-8')
 
 
 def _digest(folder: pathlib.Path, state: Mapping[str, Any]) -> str:

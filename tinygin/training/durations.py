@@ -59,8 +59,17 @@ class Timeline:
     images = number * self.examples if unit == 'epoch' else number
     return self._steps_for_images(images)
 
+  def due(self, step: int, period: str) -> bool:
+    """Whether a period ends after so many steps, as at the end of the run."""
+    return step >= self.total_steps or step % self.steps(period) == 0
+
+  def steps_until(self, step: int, period: str) -> int:
+    """Returns the number of steps until `due` is true again."""
+    every = self.steps(period)
+    return min(every - step % every, self.total_steps - step)
+
   def epoch(self, step: int) -> float:
-    """Returns the epochs seen after a number of steps."""
+    """Returns the number of epochs in a number of steps."""
     return step * self.batch_size / self.examples
 
   def _steps_for_images(self, images: float) -> int:

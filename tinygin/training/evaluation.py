@@ -3,12 +3,14 @@
 import dataclasses
 import pathlib
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 import tqdm
 
 from tinygin.config import errors
@@ -16,24 +18,27 @@ from tinygin.data import batches
 from tinygin.data import records
 from tinygin.data import source
 from tinygin.reporting import confusion
+from tinygin.reporting import logs
 from tinygin.training import average
 from tinygin.training import checkpoints
 from tinygin.training import experiment as experiments
+from tinygin.training import memory
 from tinygin.training import metrics
 from tinygin.training import run_directory
-from tinygin.training import steps
 
 _POLL_SECONDS = 2.0
 
 
 class RunEvaluation:
-  """Evaluates checkpoints of a run, which another process may be training."""
+  """Evaluates checkpoints of a run, which may still be training."""
 
   def __init__(
     self,
     experiment: experiments.Experiment,
     directory: pathlib.Path,
     split: str,
+    *,
+    weights: checkpoints.Weights,
     average_flips: bool,
   ):
     """Builds the network and reads the examples.
@@ -42,20 +47,20 @@ class RunEvaluation:
       experiment: the run's configuration.
       directory: the run's directory.
       split: a TFDS split.
-      average_flips: whether the probabilities of each image and its mirror
-        image are averaged.
+      weights: `average` for the averaged weights, if the run averages them;
+        `raw` for those of the step itself.
+      average_flips: whether to average the probabilities of each image and its
+        mirror image.
 
     Raises:
-      InputError: no such split, or one without labels.
+      InputError: the split does not exist, or has unlabelled examples.
     """
     model = experiment.build_model()
     groups = {'model': checkpoints.by_path(model.variables)}
-    self._average = None
-    if experiment.average_decay is not None:
-      self._average = average.WeightAverage(
-        experiment.strategy, model.trainable_variables, experiment.average_decay
-      )
-      groups['average'] = self._average.variables
+    averages = experiment.average_decay is not None
+    if averages and weights == 'average':
+      # Restored last, in place of the raw weights.
+      groups['average'] = average.averaged(model)
     self._saved_in = directory / run_directory.CHECKPOINTS
     self._checkpoints = checkpoints.Checkpoints(self._saved_in, groups)
     self._directory = directory
@@ -63,55 +68,52 @@ class RunEvaluation:
     self._split = source.read(
       data_directory, split, experiment.memory_limit_mib
     )
-    self._average_flips = average_flips
+    self._options = {'weights': weights, 'average_flips': average_flips}
+    self._suffix = '-raw' * (weights == 'raw') + '-flips' * average_flips
     self._evaluate = Evaluation(experiment, model, self._split, average_flips)
 
   def evaluate(self, checkpoint: str) -> dict[str, Any]:
-    """Evaluates a checkpoint; writes a JSON file and pictures.
+    """Evaluates a checkpoint; writes a JSON file and a picture.
 
     Args:
       checkpoint: `best`, `latest` or the number of a step.
 
     Returns:
-      Split, step, metrics and the path of the JSON file, which holds the top-1
-      of each class and the confusion matrix (true class by predicted), too.
-      What is of the averaged weights is named `average_…`.
+      Split, step, options, metrics and the path of the JSON file, which also
+      holds the top-1 of each class and the confusion matrix (rows: true class).
 
     Raises:
-      InputError: there is no such checkpoint, it is of another network, or
+      InputError: the checkpoint does not exist, does not fit the network, or is
         damaged.
-      RunError: the memory does not suffice, or files cannot be read any more.
+      RunError: the device runs out of memory, or data files cannot be read.
     """
     step = self._checkpoints.restore_found(checkpoint)
-    outcomes = {'': self._evaluate()}
-    if self._average is not None:
-      with self._average.applied():
-        outcomes['average_'] = self._evaluate()
+    outcome = self._evaluate()
     summary = {
       'split': self._split.name,
       'step': step,
-      'average_flips': self._average_flips,
+      **self._options,
       'file': str(self._file(step)),
+      **outcome.metrics().as_dict(),
     }
-    for prefix, outcome in outcomes.items():
-      values = outcome.metrics().as_dict()
-      if prefix:
-        values.pop('count')
-      summary |= {f'{prefix}{name}': value for name, value in values.items()}
-    self._write(step, outcomes, summary)
+    self._write(step, outcome, summary)
     return summary
 
   def follow(self) -> Iterator[dict[str, Any]]:
-    """Evaluates each checkpoint that has not been, until the run has ended.
+    """Evaluates every checkpoint not yet evaluated, until the run has ended.
 
-    A checkpoint that the run removes before its turn is left out.
+    A checkpoint that the run removes before its turn is skipped.
 
     Yields:
-      What `evaluate` returns.
+      The same as `evaluate` returns.
+
+    Raises:
+      RunError: the run has not ended, but no process is training it.
     """
     while True:
-      # Looked for first: what is saved before it is then seen below.
+      # Checked first: checkpoints saved before that are then found below.
       ended = (self._directory / run_directory.RESULT).exists()
+      trains = run_directory.is_locked(self._directory)
       waiting = [
         step
         for step in checkpoints.steps(self._saved_in)
@@ -124,53 +126,62 @@ class RunEvaluation:
           continue
       if ended and not waiting:
         return
+      if not (trains or waiting):
+        raise errors.RunError(
+          f'No process is training {self._directory}, and the run has not '
+          f'ended. Continue it with train --resume={self._directory}, then '
+          'follow it again.'
+        )
       if not waiting:
         time.sleep(_POLL_SECONDS)
 
   def _write(
-    self,
-    step: int,
-    outcomes: Mapping[str, 'Outcome'],
-    summary: Mapping[str, Any],
+    self, step: int, outcome: 'Outcome', summary: Mapping[str, Any]
   ) -> None:
-    names, file = self._split.class_names, self._file(step)
+    file = self._file(step)
     file.parent.mkdir(exist_ok=True)
-    classes: list[dict[str, Any]] = [{'name': name} for name in names]
-    matrices = {}
-    for prefix, outcome in outcomes.items():
-      counts = outcome.confusion()
-      matrices[f'{prefix}confusion'] = counts.tolist()
-      for number, each in enumerate(classes):
-        count = int(counts[number].sum())
-        each['count'] = count
-        hits = int(counts[number, number])
-        each[f'{prefix}top1'] = hits / count if count else None
-      title = (
-        f'{self._split.name}, step {step:,}: {prefix.replace("_", " ")}top-1 '
-        f'{summary[f"{prefix}top1"]:.4f} of {summary["count"]:,} images'
+    counts = outcome.confusion()
+    classes = [
+      {
+        'name': name,
+        'count': int(count),
+        'top1': int(hits) / int(count) if count else None,
+      }
+      for name, count, hits in zip(
+        self._split.class_names,
+        counts.sum(axis=1),
+        np.diag(counts),
+        strict=True,
       )
-      picture = file.with_name(f'{file.stem}-{prefix}confusion.png')
-      drawn = confusion.draw(counts, names, title)
+    ]
+    title = (
+      f'{self._split.name}, step {step:,}: top-1 {summary["top1"]:.4f} of '
+      f'{summary["count"]:,} images'
+    )
+    with logs.optional('the picture of the confusion matrix'):
+      drawn = confusion.draw(counts, self._split.class_names, title)
+      picture = file.with_name(f'{file.stem}-confusion.png')
       run_directory.write(picture, confusion.png(drawn))
-    # Last: where it stands, the step is done.
-    run_directory.write_json(file, {**summary, 'classes': classes, **matrices})
+    # Written last: `follow` takes the file as proof of a complete evaluation.
+    run_directory.write_json(
+      file, {**summary, 'classes': classes, 'confusion': counts.tolist()}
+    )
 
   def _file(self, step: int) -> pathlib.Path:
-    flips = '-flips' if self._average_flips else ''
-    name = f'{self._split.name}-{step:08d}{flips}.json'
+    name = f'{self._split.name}-{step:08d}{self._suffix}.json'
     return self._directory / run_directory.EVALUATIONS / name
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What came of each example of a split, in its order.
+  """The outcome for each example of a split, in the split's order.
 
   Attributes:
     classes: number of classes.
     labels: int64 (examples,), the true classes.
     losses: float32 (examples,), cross-entropies in nats.
-    ranks: int64 (examples,), of the label among the logits, from 1 on.
-    predictions: int64 (examples,), classes.
+    ranks: int64 (examples,), rank of the label among the logits; 1 is highest.
+    predictions: int64 (examples,), predicted classes.
     probabilities: float32 (examples,), of the predicted classes.
   """
 
@@ -197,13 +208,13 @@ class Outcome:
     return counts
 
   def mistakes(self, most: int) -> np.ndarray:
-    """Returns the examples that were taken for another class.
+    """Returns misclassified examples, the most confident first.
 
     Args:
-      most: how many of them.
+      most: the maximum number of examples.
 
     Returns:
-      int64 indices into the split, the most confident mistake first.
+      int64 indices into the split.
     """
     wrong = np.flatnonzero(self.predictions != self.labels)
     order = np.argsort(-self.probabilities[wrong], kind='stable')
@@ -227,46 +238,49 @@ class Evaluation:
     """Prepares the computation.
 
     Args:
-      experiment: gives strategy, batch size and preprocessing.
+      experiment: supplies strategy, batch size and preprocessing.
       model: the network, built in the strategy's scope.
       split: the examples.
-      average_flips: see `steps.evaluation_step`.
+      average_flips: whether to average the probabilities of each image and its
+        mirror image.
 
     Raises:
-      InputError: the split has no labels.
+      InputError: the split has unlabelled examples.
     """
+    check_labels(split, 'Evaluation')
     self.split = split
-    self._labels = split.labels.numpy()
-    self._classes = len(split.class_names)
-    self._batch_size = experiment.evaluation_batch_size
-    if not np.all(self._labels >= 0):
-      raise errors.InputError(
-        f'An evaluation needs labels, and split {split.name!r} has none for '
-        'some of its examples. Choose another split.'
-      )
+    self._experiment = experiment
+    self._model = model
+    self._average_flips = average_flips
     self._dataset, self._steps = batches.evaluation(
       split,
       experiment.strategy,
       batch_size=experiment.evaluation_batch_size,
       preprocessing=experiment.preprocessing,
     )
-    self._run = steps.evaluation_step(experiment.strategy, model, average_flips)
+    self._batch = tf.function(self._next_batch)
 
-  def __call__(self) -> Outcome:
-    """Returns what came of all examples; shows on a terminal how far it is.
+  def __call__(
+    self, between_batches: Callable[[], None] = lambda: None
+  ) -> Outcome:
+    """Evaluates all examples; shows progress on a terminal.
+
+    Args:
+      between_batches: called after every batch; may raise to end the
+        evaluation.
 
     Raises:
-      RunError: the memory does not suffice, or files cannot be read any more.
+      RunError: the device runs out of memory, or data files cannot be read.
     """
     iterator, outcomes = iter(self._dataset), []
     with (
-      steps.memory_for(
-        f'train.evaluation_batch_size = {self._batch_size}. A smaller one '
-        'needs less.'
+      memory.sufficient_for(
+        f'train.evaluation_batch_size = '
+        f'{self._experiment.evaluation_batch_size}. Reduce it.'
       ),
       records.reading(),
       tqdm.tqdm(
-        total=len(self._labels),
+        total=self.split.size,
         desc='evaluating',
         unit=' images',
         leave=False,
@@ -274,16 +288,52 @@ class Evaluation:
       ) as progress,
     ):
       for _ in range(self._steps):
-        outcomes.append(self._run(iterator).numpy())
+        outcomes.append(self._batch(iterator).numpy())
         # The last batch may be padded.
         progress.update(min(len(outcomes[-1]), progress.total - progress.n))
-    found = np.concatenate(outcomes)[: len(self._labels)]
+        between_batches()
+    found = np.concatenate(outcomes)[: self.split.size]
     losses, ranks, predictions, probabilities = found.T
     return Outcome(
-      classes=self._classes,
-      labels=self._labels,
+      classes=len(self.split.class_names),
+      labels=self.split.labels.numpy(),
       losses=losses,
       ranks=ranks.astype(np.int64),
       predictions=predictions.astype(np.int64),
       probabilities=probabilities,
+    )
+
+  def _next_batch(self, iterator: Iterator) -> tf.Tensor:
+    """Returns `metrics.outcomes` of the next batch's examples, in order."""
+    strategy = self._experiment.strategy
+    outcomes = strategy.run(self._outcomes, next(iterator))
+    return strategy.gather(outcomes, axis=0)
+
+  def _outcomes(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    logits = tf.cast(self._model(images, training=False), tf.float32)
+    if self._average_flips:
+      flipped = self._model(tf.reverse(images, [2]), training=False)
+      both = tf.stack([logits, tf.cast(flipped, tf.float32)])
+      # Up to a constant, which does not matter here.
+      logits = tf.reduce_logsumexp(tf.nn.log_softmax(both), axis=0)
+    # The cross-entropy, whatever loss the run trains with.
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    return metrics.outcomes(losses, labels, logits)
+
+
+def check_labels(split: source.Split, purpose: str) -> None:
+  """Refuses a split with unlabelled examples.
+
+  Args:
+    split: the examples.
+    purpose: what needs labels.
+
+  Raises:
+    InputError: some examples have the label -1.
+  """
+  missing = int(np.sum(split.labels.numpy() < 0))
+  if missing:
+    raise errors.InputError(
+      f'{purpose} needs labels. Received: split {split.name!r}, in which '
+      f'{missing:,} of {split.size:,} examples have none. Choose another split.'
     )

@@ -1,4 +1,4 @@
-"""The root of every configuration: what a run is made of."""
+"""The root of every configuration: the parts of a run."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,12 +18,12 @@ from tinygin.config import constraints
 from tinygin.data import batches
 from tinygin.data import source
 from tinygin.training import durations
+from tinygin.training import losses
 from tinygin.training import plateaus
 from tinygin.training import processors
 from tinygin.training import profiling
 from tinygin.training import run_directory
 from tinygin.training import schedules
-from tinygin.training import steps
 
 Positive = Annotated[int, Ge(1)]
 _MAY_CHANGE = constraints.CONTINUABLE
@@ -35,42 +35,48 @@ class Experiment:
   """Everything that defines a run; each field is bound as `train.FIELD`.
 
   Attributes:
-    run_dir: the run's directory; `{time}` in it stands for the time of the
+    run_dir: the run's directory; `{time}` in it is replaced by the time of the
       start, so that each start is a new run.
-    seed: what weights, order and augmentation are drawn from.
+    seed: seed of the initial weights, the order of examples, augmentation and
+      dropout.
     dataset: the declared data set; built if it is missing.
-    train_split: what is trained on, a TFDS split.
-    validation_split: what is evaluated.
-    memory_limit_mib: the most that the decoded images of a split may take.
-    augmentation: what is done to training batches, in turn.
-    preprocessing: what turns images into the network's input.
+    train_split: the TFDS split to train on.
+    validation_split: the TFDS split to evaluate.
+    memory_limit_mib: maximum size of a split's decoded images in memory; a
+      larger split is decoded batch by batch.
+    augmentation: applied to training batches, in this order.
+    preprocessing: converts images to the network's input.
     model: builds the network.
-    init_from: where its first weights come from: a run's directory (its best
-      checkpoint) or an HDF5 file of Keras 2; None: they are drawn.
-    init_head: whether the head's come from there too.
+    init_from: source of the initial weights: a run's directory (its best
+      checkpoint) or a file of weights; None: random initialisation.
+    init_head: whether to initialise the head from there too.
     loss: the training loss of each example.
     optimizer: builds the optimizer from its learning rate.
-    learning_rate: turns the run's timeline into a schedule.
+    learning_rate: builds the schedule from the run's timeline.
     reduce_on_plateau: lowers the rate when a metric stops improving, or None.
     early_stopping: ends the run when a metric stops improving, or None.
-    clip_norm: the most that the global norm of the gradients may be, or None.
-    average_decay: decay of the moving average of the weights, which is
-      evaluated beside them; None: no average.
-    strategy: what computes. Every replica draws the same dropout.
+    clip_norm: maximum global norm of the gradients, or None.
+    average_decay: decay of the moving average of the weights and of batch
+      normalisation's statistics; with it the average is the model: it is
+      evaluated, predicted with and exported. None: no average.
+    strategy: the replicas. Each of them draws the same dropout.
     precision: `float32`, or `bfloat16` for activations with float32 weights.
     jit_compile: whether XLA compiles the step; on one replica only.
     batch_size: examples in a step, over all replicas.
-    accumulation: parts of a replica's batch that are computed in turn, to save
-      memory.
+    accumulation: number of parts of a replica's batch that are computed one
+      after another to save memory.
     evaluation_batch_size: examples evaluated at once, over all replicas.
     epochs: length of the run: a number of epochs, or a duration.
-    evaluate_every: duration between evaluations, each followed by a checkpoint;
-      the last is at the end.
+    evaluate_every: duration between evaluations; the end of the run is always
+      evaluated.
+    save_every: duration between checkpoints; one is also saved before each
+      evaluation.
     log_every: duration between lines of training metrics.
-    steps_per_loop: steps for each call from Python, at most.
-    profile_steps: the first step to be profiled and the one after the last, or
+    steps_per_loop: maximum number of steps in one call from Python.
+    profile_steps: the first step to profile and the one after the last, or
       None.
-    keep_checkpoints: how many of the newest stay, beside the best by top-1.
+    keep_checkpoints: number of newest checkpoints to keep, beside the best by
+      top-1.
   """
 
   run_dir: Annotated[str, run_directory.TIMED_PATH, _MAY_CHANGE]
@@ -84,7 +90,7 @@ class Experiment:
   model: Callable[[], keras.Model]
   init_from: str | None
   init_head: bool
-  loss: steps.Loss
+  loss: losses.Loss
   optimizer: Annotated[
     Callable[..., keras.optimizers.Optimizer],
     constraints.Supplies('learning_rate'),
@@ -102,6 +108,7 @@ class Experiment:
   evaluation_batch_size: Annotated[Positive, _MAY_CHANGE]
   epochs: Annotated[Annotated[float, Gt(0)] | durations.Period, _MAY_CHANGE]
   evaluate_every: Annotated[durations.Period, _MAY_CHANGE]
+  save_every: Annotated[durations.Period, _MAY_CHANGE]
   log_every: Annotated[durations.Period, _MAY_CHANGE]
   steps_per_loop: Annotated[Positive, _MAY_CHANGE]
   profile_steps: Annotated[profiling.Steps, _MAY_CHANGE] | None
@@ -110,12 +117,12 @@ class Experiment:
   def build_model(self) -> keras.Model:
     """Builds the network, seeded, in the strategy's scope.
 
-    Keras' counters of names start anew, so that the names of its variables do
-    not depend on what the process built before.
+    Resets Keras' name counters, so that variable names do not depend on what
+    the process built before.
     """
     processors.warn(self.precision)
     tf.config.experimental.enable_op_determinism()
-    keras.utils.clear_session()  # First, for it resets the policy too.
+    keras.utils.clear_session()  # First: it resets the policy too.
     # Keras' own defaults, whatever the user's keras.json says.
     keras.config.set_floatx('float32')
     keras.config.set_epsilon(1e-7)

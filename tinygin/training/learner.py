@@ -1,6 +1,10 @@
-"""What learns: the network, its optimizer, and what belongs to them."""
+"""The learner: a network, its optimizer, and the computations that train it."""
 
+import contextlib
 import dataclasses
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -8,111 +12,253 @@ import tensorflow as tf
 
 from tinygin.config import closures
 from tinygin.config import errors
+from tinygin.data import records
 from tinygin.training import average
 from tinygin.training import checkpoints
 from tinygin.training import durations
+from tinygin.training import evaluation
 from tinygin.training import experiment as experiments
 from tinygin.training import initialization
+from tinygin.training import losses
+from tinygin.training import memory
+from tinygin.training import metrics
 from tinygin.training import schedules
-from tinygin.training import steps
 
 
 @dataclasses.dataclass(frozen=True)
+class Trained:
+  """The outcome of one or more training steps.
+
+  Attributes:
+    steps: number of steps before the first whose loss is not finite.
+    sums: float32 (metrics.SUMS,), `metrics.sums` over those steps.
+    loss: mean loss of the first step whose loss is not finite, if there is one;
+      otherwise of the last step.
+    learning_rate: learning rate of that same step.
+    gradient_norm: global norm of the last step's gradients before clipping.
+    waited: seconds during which steps waited for data.
+  """
+
+  steps: int
+  sums: np.ndarray
+  loss: float
+  learning_rate: float
+  gradient_norm: float
+  waited: float
+
+
 class Learner:
-  """What learns: the network, its optimizer and what belongs to them.
+  """A network, its optimizer and, if configured, the average of its weights.
 
   Attributes:
     model: the network.
     optimizer: built on the network's trainable variables.
-    rate_scale: what the scheduled learning rate is multiplied by.
-    weight_average: the average of the weights, or None.
+    rate_scale: scalar variable; multiplies the scheduled learning rate.
+    average: the moving average of the network's variables, or None.
   """
 
-  model: keras.Model
-  optimizer: keras.optimizers.Optimizer
-  rate_scale: keras.Variable
-  weight_average: average.WeightAverage | None
-
-  @classmethod
-  def build(
-    cls,
+  def __init__(
+    self,
     experiment: experiments.Experiment,
     timeline: durations.Timeline,
     classes: int,
-  ) -> 'Learner':
+  ):
     """Builds all parts in the strategy's scope.
 
     Args:
-      experiment: what to train.
-      timeline: of the run.
+      experiment: the run's configuration.
+      timeline: the run's timeline.
       classes: number of classes of the data set.
 
     Raises:
-      InputError: the network has another number of outputs, the loss is not
-        one for each example, or the optimizer does what the trainer does.
+      InputError: the network has a different number of outputs, the loss does
+        not return one value per example, or the optimizer is configured to do
+        what the trainer does.
     """
-    model = experiment.build_model()
-    _check_classes(model, classes)
+    self._experiment = experiment
+    self.model = experiment.build_model()
+    _check_classes(self.model, classes)
     _check_loss(experiment.loss, classes)
-    strategy = experiment.strategy
-    weights = model.trainable_variables
-    with strategy.scope(), closures.building():
-      scale = keras.Variable(1.0, trainable=False, name='rate_scale')
-      schedule = experiment.learning_rate(timeline)
-      optimizer = experiment.optimizer(
-        learning_rate=schedules.Scaled(schedule, scale)
+    weights = self.model.trainable_variables
+    with experiment.strategy.scope(), closures.building():
+      self.rate_scale = keras.Variable(1.0, trainable=False, name='rate_scale')
+      self.optimizer = experiment.optimizer(
+        learning_rate=schedules.Scaled(
+          experiment.learning_rate(timeline), self.rate_scale
+        )
       )
-      _check_optimizer(optimizer)
+      _check_optimizer(self.optimizer)
       # Biases and the scales of normalisation do not decay.
       vectors = [weight for weight in weights if len(weight.shape) < 2]
-      optimizer.exclude_from_weight_decay(var_list=vectors)
-      optimizer.build(weights)
-    averaged = None
+      self.optimizer.exclude_from_weight_decay(var_list=vectors)
+      self.optimizer.build(weights)
+    self.average = None
     if experiment.average_decay is not None:
-      averaged = average.WeightAverage(
-        strategy, weights, experiment.average_decay
+      self.average = average.WeightAverage(
+        experiment.strategy, self.model, experiment.average_decay
       )
-    return cls(model, optimizer, scale, averaged)
+    self._loop = tf.function(self._train)
 
   def initialize(self, source: str, include_head: bool) -> None:
-    """Starts from weights that were trained before."""
+    """Loads weights that were trained before."""
     initialization.initialize(self.model, source, include_head)
-    if self.weight_average:
-      self.weight_average.restart()
+    if self.average:
+      self.average.restart()
 
-  def training_step(
-    self, experiment: experiments.Experiment
-  ) -> steps.TrainingStep:
-    """Returns what trains it, as the experiment says."""
-    return steps.TrainingStep(
-      strategy=experiment.strategy,
-      model=self.model,
-      optimizer=self.optimizer,
-      loss=experiment.loss,
-      batch_size=experiment.batch_size,
-      accumulation=experiment.accumulation,
-      clip_norm=experiment.clip_norm,
-      jit_compile=experiment.jit_compile,
-      weight_average=self.weight_average,
-    )
+  def trace(self, iterator: Iterator) -> None:
+    """Builds the graph of `train`, so that its first call takes no longer."""
+    self._loop.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
+
+  def train(self, iterator: Iterator, steps: int) -> Trained:
+    """Takes training steps in one call, without a host round trip in between.
+
+    Args:
+      iterator: over (images, labels), as of `batches.training`.
+      steps: number of steps.
+
+    Raises:
+      RunError: the device runs out of memory, or data files cannot be read.
+    """
+    with memory.sufficient_for(self._batch()), records.reading():
+      outcome = self._loop(iterator, tf.constant(steps))
+      done, sums, *values = (each.numpy() for each in outcome)
+    return Trained(int(done), sums, *map(float, values))
+
+  def evaluate(
+    self, evaluate: evaluation.Evaluation, between_batches: Callable[[], None]
+  ) -> evaluation.Outcome:
+    """Evaluates the average of the weights if there is one, else the weights.
+
+    Args:
+      evaluate: an evaluation of this learner's model.
+      between_batches: called after every batch; may raise to end it.
+    """
+    with self.average.applied() if self.average else contextlib.nullcontext():
+      return evaluate(between_batches)
 
   def weight_norm(self) -> float:
-    """Returns the global norm of all trained weights."""
+    """Returns the global norm of all trainable weights."""
     weights = [weight.numpy() for weight in self.model.trainable_variables]
     return float(np.sqrt(sum(np.vdot(each, each) for each in weights)))
 
   def variables(self) -> dict[str, dict[str, tf.Variable]]:
-    """Returns all that a checkpoint holds."""
+    """Returns all variables of a checkpoint by group and path."""
     groups = {
       'model': checkpoints.by_path(self.model.variables),
       'optimizer': checkpoints.by_path(self.optimizer.variables),
     }
-    if self.weight_average:
-      groups['average'] = self.weight_average.variables
+    if self.average:
+      groups['average'] = self.average.variables
     return groups
 
+  def _train(self, iterator: Iterator, steps: tf.Tensor) -> tuple:
+    """Returns the fields of `Trained` as tensors."""
+    strategy, step = self._experiment.strategy, self._step
+    if self._experiment.jit_compile:
+      step = tf.function(step, jit_compile=True)
+    totals, finite_steps = tf.zeros([metrics.SUMS]), tf.constant(0)
+    loss = rate = norm = tf.constant(0.0)
+    waited, ended = tf.constant(0.0, tf.float64), _now()
+    for index in tf.range(steps):
+      batch = next(iterator)
+      with tf.control_dependencies(tf.nest.flatten(batch, True)):
+        waited += tf.maximum(_now() - ended, 0.0)
+      next_rate = tf.identity(self.optimizer.learning_rate)
+      sums, norm = strategy.run(step, batch)
+      norm = strategy.reduce('MEAN', norm, axis=None)  # They are equal.
+      sums = strategy.reduce('SUM', sums, axis=None)
+      if finite_steps == index:
+        loss, rate = sums[0] / sums[-1], next_rate
+        if tf.math.is_finite(loss):
+          finite_steps += 1
+          totals += sums
+      if self.average is not None:
+        self.average.update(self.optimizer.iterations.value)
+      with tf.control_dependencies([loss, norm]):
+        ended = _now()
+    return finite_steps, totals, loss, rate, norm, waited
 
-# What Keras' optimizers do wrong under a strategy, and what does it right.
+  def _step(
+    self, images: tf.Tensor, labels: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Takes a step on one replica; returns sums of metrics, gradient norm."""
+    experiment = self._experiment
+    gradients, sums = self._accumulated_gradients(images, labels)
+    replicas = experiment.strategy.num_replicas_in_sync
+    if replicas > 1:
+      replica = tf.distribute.get_replica_context()
+      gradients = replica.all_reduce('SUM', gradients)
+    norm = tf.linalg.global_norm(gradients)
+    if experiment.clip_norm is not None:
+      gradients, _ = tf.clip_by_global_norm(
+        gradients, experiment.clip_norm, norm
+      )
+    if replicas > 1:
+      # The optimizer sums the gradients of all replicas.
+      gradients = [gradient / replicas for gradient in gradients]
+    self.optimizer.apply(gradients, self.model.trainable_variables)
+    return sums, norm
+
+  def _accumulated_gradients(
+    self, images: tf.Tensor, labels: tf.Tensor
+  ) -> tuple[list[tf.Tensor], tf.Tensor]:
+    parts = self._experiment.accumulation
+    if parts == 1:
+      return self._gradients(images, labels)
+    first, *others = zip(
+      tf.split(images, parts), tf.split(labels, parts), strict=True
+    )
+    gradients, sums = self._gradients(*first)
+    for part in others:
+      # One part after another, so that only one part's activations are in
+      # memory. Not a loop of the graph: replicas cannot synchronise inside one.
+      with tf.control_dependencies(gradients):
+        images, labels = map(tf.identity, part)
+        more, more_sums = self._gradients(images, labels)
+      gradients = [a + b for a, b in zip(gradients, more, strict=True)]
+      sums += more_sums
+    return gradients, sums
+
+  def _gradients(
+    self, images: tf.Tensor, labels: tf.Tensor
+  ) -> tuple[list[tf.Tensor], tf.Tensor]:
+    experiment = self._experiment
+    with tf.GradientTape() as tape:
+      logits = tf.cast(self.model(images, training=True), tf.float32)
+      each = experiment.loss(labels, logits)
+      # Gradients are summed over replicas and parts: each contributes its share
+      # of the mean over the global batch.
+      objective = tf.reduce_sum(each) / experiment.batch_size
+      if self.model.losses:
+        replicas = experiment.strategy.num_replicas_in_sync
+        parts = replicas * experiment.accumulation
+        objective += tf.add_n(self.model.losses) / parts
+    weights = [v.value for v in self.model.trainable_variables]
+    classes = tf.argmax(labels, axis=1)
+    return tape.gradient(objective, weights), metrics.sums(
+      each, classes, logits
+    )
+
+  def _batch(self) -> str:
+    """Returns what a step computes at once and how to make it smaller."""
+    experiment = self._experiment
+    replicas = experiment.strategy.num_replicas_in_sync
+    parts = experiment.accumulation
+    size = experiment.batch_size // replicas // parts
+    return (
+      f'train.batch_size = {experiment.batch_size} ({replicas} x {parts} x '
+      f'{size}: replicas, train.accumulation, examples at once). Reduce '
+      'train.batch_size or increase train.accumulation.'
+    )
+
+
+def _now() -> tf.Tensor:
+  # Not `tf.timestamp`, which is refused when determinism is enabled.
+  seconds = tf.numpy_function(time.monotonic, [], tf.float64)
+  return tf.ensure_shape(seconds, ())
+
+
+# Options that Keras applies to each replica alone, and what replaces them.
 _BROKEN = {
   'gradient_accumulation_steps': 'train.accumulation',
   'clipnorm': 'train.clip_norm',
@@ -127,13 +273,13 @@ def _check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
   for name, instead in _BROKEN.items():
     if value := getattr(optimizer, name, None):
       raise errors.InputError(
-        f'{type(optimizer).__name__}.{name} must be left out: Keras applies it '
-        f'to each replica alone. Received: {value}. Use {instead}.'
+        f'{type(optimizer).__name__}.{name} must not be set: Keras applies it '
+        f'to each replica separately. Received: {value}. Use {instead}.'
       )
   if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
     raise errors.InputError(
-      'train.optimizer must scale no loss. Received: LossScaleOptimizer. '
-      "Use train.precision = 'bfloat16', which needs none."
+      'train.optimizer must not scale the loss. Received: LossScaleOptimizer. '
+      "Use train.precision = 'bfloat16', which needs no loss scaling."
     )
 
 
@@ -141,17 +287,16 @@ def _check_classes(model: keras.Model, classes: int) -> None:
   outputs = model.output_shape[-1]
   if outputs != classes:
     raise errors.InputError(
-      'The network must have an output for each class of the data set. '
-      f'Received: {outputs} outputs for {classes} classes. '
-      'Set CLASSES.'
+      'The network must have one output per class of the data set. Received: '
+      f'{outputs} outputs for {classes} classes. Set CLASSES.'
     )
 
 
-def _check_loss(loss: steps.Loss, classes: int) -> None:
+def _check_loss(loss: losses.Loss, classes: int) -> None:
   labels, logits = tf.one_hot([0, 1], classes), tf.zeros((2, classes))
   shape = loss(labels, logits).shape
   if shape != (2,):
     raise errors.InputError(
-      'train.loss must give a loss for each example. Received: losses of shape '
-      f'{tuple(shape)} for 2 examples. Losses of Keras need reduction = None.'
+      'train.loss must return one loss per example. Received: shape '
+      f'{tuple(shape)} for 2 examples. Keras losses need reduction = None.'
     )

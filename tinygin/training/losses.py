@@ -1,11 +1,15 @@
-"""Training losses: one value for each example."""
+"""Training losses: one value per example."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import gin
 import keras
 import tensorflow as tf
 from annotated_types import Interval
+
+# Takes label probabilities and logits; returns one loss per example.
+Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 @gin.register
@@ -19,7 +23,7 @@ def cross_entropy(
   Args:
     labels: float32 (batch, classes), summing to 1.
     logits: float32 (batch, classes).
-    label_smoothing: share of each label that is spread over all classes
+    label_smoothing: fraction of each label that is spread over all classes
       (Szegedy et al., "Rethinking the Inception architecture", 2016).
 
   Returns:

@@ -1,4 +1,4 @@
-"""Metrics as sums over examples, so that any split over replicas is exact."""
+"""Metrics as sums over examples, exact for any division over replicas."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ class Metrics:
 
   Attributes:
     loss: mean loss, in nats.
-    top1: share of examples whose label has the highest logit.
-    top5: share of examples whose label is among the five highest logits.
+    top1: fraction of examples whose label has the highest logit.
+    top5: fraction of examples whose label has one of the five highest logits.
     count: number of examples.
   """
 
@@ -32,7 +32,7 @@ class Metrics:
 def outcomes(
   losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor
 ) -> tf.Tensor:
-  """Returns what came of each example, in float32 (batch, 4).
+  """Returns the outcome for each example.
 
   Args:
     losses: float32 (batch,).
@@ -40,8 +40,8 @@ def outcomes(
     logits: float32 (batch, classes).
 
   Returns:
-    Of each example the loss, the rank of its label among the logits from 1 on,
-    the predicted class, and that one's probability.
+    float32 (batch, 4): the loss, the rank of the label among the logits
+    (1 is the highest), the predicted class and its probability.
   """
   predictions = tf.argmax(logits, axis=1)
   probabilities = tf.nn.softmax(logits)
@@ -57,7 +57,7 @@ def outcomes(
 
 
 def sums(losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-  """Returns the sums that `mean` turns into metrics.
+  """Returns sums over the examples, from which `mean` computes metrics.
 
   Args:
     losses: float32 (batch,).
@@ -65,7 +65,7 @@ def sums(losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     logits: float32 (batch, classes).
 
   Returns:
-    float32 (SUMS,): of loss, top-1, top-5 and examples.
+    float32 (SUMS,): sums of loss, top-1 hits, top-5 hits and examples.
   """
   ranks = _ranks(labels, logits)
   values = (
@@ -78,10 +78,12 @@ def sums(losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def _ranks(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-  # Ties count against the network: equal logits for all classes are no hit.
-  # Counted from those above, NaN included, not from those below.
+  # Of equal logits the first ranks highest, as in tf.argmax. NaN ranks above
+  # every label, so that a diverged network gets no example right.
   own = tf.gather(logits, labels, batch_dims=1)[:, None]
-  return tf.reduce_sum(tf.cast(~(logits < own), tf.float32), axis=1)
+  first = tf.range(tf.shape(logits)[1], dtype=labels.dtype) < labels[:, None]
+  ahead = ~(logits <= own) | ((logits == own) & first)
+  return 1 + tf.reduce_sum(tf.cast(ahead, tf.float32), axis=1)
 
 
 def no_sums() -> list[float]:
@@ -90,6 +92,6 @@ def no_sums() -> list[float]:
 
 
 def mean(totals: Sequence[float]) -> Metrics:
-  """Returns the means of summed-up sums, (SUMS,)."""
+  """Returns the metrics of sums, (SUMS,), over at least one example."""
   loss, top1, top5, count = (float(total) for total in totals)
   return Metrics(loss / count, top1 / count, top5 / count, round(count))

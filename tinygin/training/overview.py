@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run before its first step and after its last."""
+"""TensorBoard's view of a run before its first step and after its last."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from tinygin.training import experiment as experiments
 from tinygin.training import run_directory
 
 _ROWS, _COLUMNS = 4, 8
-# No properties of what is trained.
+# Bindings that do not affect the result.
 _NO_HYPERPARAMETERS = ('train.run_dir', 'train.profile_steps')
 
 
@@ -33,22 +33,25 @@ def write_start(
   """Writes texts, hyperparameters, the network's graph and its first inputs.
 
   Args:
-    log: where to.
-    directory: the run's; what describes the run in it is shown.
+    log: the run's logs.
+    directory: the run's directory, whose description is written.
     experiment: the run's configuration.
     model: the network.
     split: the training examples.
   """
-  texts = {
-    name: (directory / name).read_text()
-    for name in (run_directory.CONFIG, run_directory.PROVENANCE)
-    if (directory / name).exists()
-  }
-  log.write_texts(texts)
-  if provenance := texts.get(run_directory.PROVENANCE):
-    log.write_hyperparameters(_hyperparameters(json.loads(provenance)))
-  log.write_graph(_graph(model))
-  log.write_picture('augmented_inputs', 0, _sheet(experiment, split))
+  with logs.optional('the description of the run in TensorBoard'):
+    texts = {
+      name: (directory / name).read_text(encoding='utf-8')
+      for name in (run_directory.CONFIG, run_directory.PROVENANCE)
+      if (directory / name).exists()
+    }
+    log.write_texts(texts)
+    if provenance := texts.get(run_directory.PROVENANCE):
+      log.write_hyperparameters(_hyperparameters(json.loads(provenance)))
+  with logs.optional("the network's graph in TensorBoard"):
+    log.write_graph(_graph(model))
+  with logs.optional('the picture of augmented inputs'):
+    log.write_picture('augmented_inputs', 0, _sheet(experiment, split))
 
 
 def write_end(
@@ -57,31 +60,38 @@ def write_end(
   """Writes the confusion matrix and the most confident mistakes.
 
   Args:
-    log: where to.
+    log: the run's logs.
     step: training steps done.
-    outcome: of the last evaluation.
-    split: what was evaluated.
+    outcome: the last evaluation.
+    split: the evaluated examples.
   """
+  with logs.optional('the picture of the confusion matrix'):
+    title = f'{split.name}, step {step:,}'
+    matrix = confusion.draw(outcome.confusion(), split.class_names, title)
+    with Image.open(io.BytesIO(confusion.png(matrix))) as picture:
+      log.write_picture('confusion', step, np.asarray(picture.convert('RGB')))
+  with logs.optional('the picture of mistakes'):
+    wrong = outcome.mistakes(_ROWS * _COLUMNS)
+    if len(wrong):
+      sheet = _mistakes(outcome, split, wrong)
+      log.write_picture('most_confident_mistakes', step, sheet)
+
+
+def _mistakes(
+  outcome: evaluation.Outcome, split: source.Split, wrong: np.ndarray
+) -> np.ndarray:
   names = split.class_names
-  title = f'{split.name}, step {step:,}'
-  drawn = confusion.png(confusion.draw(outcome.confusion(), names, title))
-  with Image.open(io.BytesIO(drawn)) as picture:
-    log.write_picture('confusion', step, np.asarray(picture.convert('RGB')))
-  wrong = outcome.mistakes(_ROWS * _COLUMNS)
-  if not len(wrong):
-    return
   captions = [
     f'{names[outcome.labels[each]]}\n'
     f'{outcome.probabilities[each]:.2f} {names[outcome.predictions[each]]}'
     for each in wrong
   ]
   images, _ = split.gather(tf.constant(wrong))
-  sheet = pictures.grid(images.numpy(), captions, _COLUMNS)
-  log.write_picture('most_confident_mistakes', step, np.asarray(sheet))
+  return np.asarray(pictures.grid(images.numpy(), captions, _COLUMNS))
 
 
 def _hyperparameters(provenance: dict) -> dict[str, bool | int | float | str]:
-  """Returns what gin has bound; values that are no numbers as gin's text."""
+  """Returns the bound values: numbers, or the texts of other values."""
   return {
     name: each['value']
     if isinstance(each['value'], bool | int | float)
@@ -113,7 +123,7 @@ def _sheet(
 
 
 def _caption(probabilities: np.ndarray, names: tuple[str, ...]) -> str:
-  """Returns the name of the class; of a mixed image, its two with shares."""
+  """Returns the class name; for a mixed image, both with their weights."""
   first, second = np.argsort(-probabilities, kind='stable')[:2]
   if not probabilities[second]:
     return f'{names[first]}\n'

@@ -1,8 +1,8 @@
-"""What a run does when a metric stops improving.
+"""Responses to a metric that stops improving.
 
-The rules are those of Keras' callbacks of the same purpose. They are pure
-functions of a small state, which a checkpoint holds, so that a resumed run
-continues to count where it stopped.
+The rules are those of Keras' callbacks ReduceLROnPlateau and EarlyStopping.
+They are pure functions of a small state, which checkpoints hold, so that a
+resumed run continues to count where it stopped.
 """
 
 import dataclasses
@@ -22,13 +22,13 @@ Periods = Annotated[int, Ge(0)]
 
 @dataclasses.dataclass
 class State:
-  """What has been seen.
+  """What a rule has seen so far.
 
   Attributes:
-    best: the best value of the metric, None before the first.
-    waited: evaluations without an improvement.
-    cooldown: evaluations during which none is counted.
-    scale: what the learning rate is multiplied by.
+    best: the best value of the metric; None before the first.
+    waited: number of evaluations without an improvement.
+    cooldown: number of coming evaluations that are not counted.
+    scale: factor of the learning rate.
   """
 
   best: float | None = None
@@ -43,12 +43,12 @@ class ReduceOnPlateau:
   """Lowers the learning rate when a metric stops improving.
 
   Attributes:
-    monitor: the metric; those of training are means since the last evaluation.
-    factor: what the learning rate is multiplied by.
-    patience: evaluations without an improvement before that.
-    minimum_change: the least change that counts as an improvement.
-    cooldown: evaluations after a reduction during which none is counted.
-    minimum_rate: the learning rate is not reduced below it.
+    monitor: the metric; training metrics are means since the last evaluation.
+    factor: factor of each reduction.
+    patience: number of evaluations without an improvement before a reduction.
+    minimum_change: smallest change that counts as an improvement.
+    cooldown: number of evaluations after a reduction that are not counted.
+    minimum_rate: lower limit of the learning rate.
   """
 
   monitor: Monitor
@@ -64,9 +64,9 @@ class ReduceOnPlateau:
     """Returns the next state.
 
     Args:
-      state: what was seen before.
-      value: the metric now.
-      learning_rate: the rate now, with the state's scale in it.
+      state: the state before this evaluation.
+      value: the metric.
+      learning_rate: rate of the last step, including the state's scale.
     """
     cooldown = max(state.cooldown - 1, 0)
     if _improves(self.monitor, state.best, value, self.minimum_change):
@@ -74,7 +74,7 @@ class ReduceOnPlateau:
     if cooldown:
       return dataclasses.replace(state, waited=0, cooldown=cooldown)
     waited = (0 if state.cooldown else state.waited) + 1
-    # The rate comes from float32: no more than equal to the minimum.
+    # The rate was computed in float32 and may exceed the minimum by rounding.
     at_minimum = learning_rate <= self.minimum_rate * (1 + 1e-6)
     if waited < self.patience or at_minimum:
       return dataclasses.replace(state, waited=waited, cooldown=0)
@@ -90,9 +90,9 @@ class EarlyStopping:
   """Ends a run when a metric stops improving.
 
   Attributes:
-    monitor: the metric; those of training are means since the last evaluation.
-    patience: evaluations without an improvement before that.
-    minimum_change: the least change that counts as an improvement.
+    monitor: the metric; training metrics are means since the last evaluation.
+    patience: number of evaluations without an improvement before the end.
+    minimum_change: smallest change that counts as an improvement.
   """
 
   monitor: Monitor
@@ -100,13 +100,13 @@ class EarlyStopping:
   minimum_change: NonNegative
 
   def after_evaluation(self, state: State, value: float) -> State:
-    """Returns the next state, given what was seen before and the metric."""
+    """Returns the next state, given the state before and the metric."""
     if _improves(self.monitor, state.best, value, self.minimum_change):
       return dataclasses.replace(state, best=value, waited=0)
     return dataclasses.replace(state, waited=state.waited + 1)
 
   def ends(self, state: State) -> bool:
-    """Whether the run ends."""
+    """Whether the run ends in this state."""
     return state.waited >= self.patience
 
 

@@ -96,6 +96,18 @@ def locked(
     lock.close()
 
 
+def is_locked(directory: pathlib.Path) -> bool:
+  """Whether a process trains in a run's directory."""
+  try:
+    with open(directory / _LOCK) as lock:
+      fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+  except FileNotFoundError:
+    return False
+  except BlockingIOError:
+    return True
+  return False
+
+
 def _made(pattern: str, start: datetime.datetime) -> tuple[pathlib.Path, bool]:
   """Creates the directory; returns it, and whether it is new."""
   time = start.strftime('%Y%m%d-%H%M%S')

@@ -1,7 +1,7 @@
 """Learning rates over the course of a run, as Keras schedules.
 
-Each component is called with the run's timeline, which turns durations into
-steps, and returns what a Keras optimizer takes as its learning rate.
+Each component is called with the run's timeline, which converts durations to
+steps, and returns a Keras schedule.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import gin
 import keras
-from annotated_types import Ge
+from absl import logging
 from annotated_types import Gt
 from annotated_types import Interval
 
@@ -20,10 +20,10 @@ LearningRate = keras.optimizers.schedules.LearningRateSchedule
 
 
 class Scaled(LearningRate):
-  """A schedule times a factor that may change during the run."""
+  """A schedule multiplied by a factor that may change during the run."""
 
   def __init__(self, schedule: LearningRate, scale: keras.Variable):
-    """Takes the schedule and the factor, a scalar variable."""
+    """Takes a schedule and a factor, which is a scalar variable."""
     self._schedule = schedule
     self._scale = scale
 
@@ -35,7 +35,7 @@ class Scaled(LearningRate):
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class Constant:
-  """The same rate throughout.
+  """A constant rate.
 
   Attributes:
     rate: the learning rate.
@@ -54,7 +54,9 @@ class Constant:
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class WarmupCosine:
-  """A linear rise from 0 to the peak, then half a cosine down (SGDR, 2017).
+  """A linear rise from 0 to the peak, then half a cosine down.
+
+  Loshchilov and Hutter, "SGDR", 2017.
 
   Attributes:
     peak: highest learning rate.
@@ -68,7 +70,7 @@ class WarmupCosine:
 
   def __call__(self, timeline: durations.Timeline) -> LearningRate:
     """Returns the schedule of a run."""
-    warmup_steps = timeline.steps(self.warmup)
+    warmup_steps = _rise_steps(timeline, self.warmup, 'WarmupCosine.warmup')
     return keras.optimizers.schedules.CosineDecay(
       initial_learning_rate=0.0 if warmup_steps else self.peak,
       decay_steps=max(1, timeline.total_steps - warmup_steps),
@@ -81,11 +83,11 @@ class WarmupCosine:
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class ExponentialSteps:
-  """The rate times a coefficient at the end of every period.
+  """The rate is multiplied by a coefficient at the end of every period.
 
   Attributes:
     initial: learning rate of the first period.
-    coefficient: what the rate is multiplied by.
+    coefficient: factor of the rate from one period to the next.
     every: length of a period, such as `'10 epochs'`.
   """
 
@@ -105,48 +107,16 @@ class ExponentialSteps:
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class ExponentialAfter:
-  """The same rate at first, then times a coefficient at every epoch.
-
-  The decay of the demo's published code: initial · coefficient^(epoch - after),
-  from epoch `after` on.
-
-  Attributes:
-    initial: learning rate of the first epochs.
-    coefficient: what the rate is multiplied by at each epoch.
-    after: number of whole epochs at the initial rate.
-  """
-
-  initial: Annotated[float, Gt(0)]
-  coefficient: Annotated[float, Interval(ge=0, le=1)]
-  after: Annotated[int, Ge(0)]
-
-  def __call__(self, timeline: durations.Timeline) -> LearningRate:
-    """Returns the schedule of a run."""
-    last_epoch = int(timeline.epoch(timeline.total_steps - 1))
-    decays = range(self.after + 1, last_epoch + 1)
-    rates = [self.initial]
-    rates += [
-      self.initial * self.coefficient ** (epoch - self.after)
-      for epoch in decays
-    ]
-    # Boundaries are the last steps at the rate before.
-    boundaries = [timeline.steps(epoch) - 1 for epoch in decays]
-    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
-
-
-@gin.register
-@dataclasses.dataclass(frozen=True)
 class OneCycle:
   """Half a cosine up to the peak, then half a cosine down.
 
-  Smith and Topin, "Super-convergence", 2018, in the form of fast.ai.
+  Smith and Topin, "Super-convergence", 2018, in fast.ai's variant.
 
   Attributes:
     peak: highest learning rate.
     start_fraction: rate at the start, as a fraction of the peak.
     final_fraction: rate at the end of the run, as a fraction of the peak.
-    rise: duration of the way up, such as `'3 epochs'`.
+    rise: duration of the rise, such as `'3 epochs'`.
   """
 
   peak: Annotated[float, Gt(0)]
@@ -156,7 +126,7 @@ class OneCycle:
 
   def __call__(self, timeline: durations.Timeline) -> LearningRate:
     """Returns the schedule of a run."""
-    rise_steps = max(1, timeline.steps(self.rise))
+    rise_steps = max(1, _rise_steps(timeline, self.rise, 'OneCycle.rise'))
     return _OneCycleSchedule(
       self, rise_steps, max(1, timeline.total_steps - rise_steps)
     )
@@ -176,6 +146,21 @@ class _OneCycleSchedule(LearningRate):
     up = _half_cosine(cycle.start_fraction, 1.0, rising)
     down = _half_cosine(1.0, cycle.final_fraction, falling)
     return cycle.peak * keras.ops.where(step < self._rise_steps, up, down)
+
+
+def _rise_steps(timeline: durations.Timeline, duration: str, name: str) -> int:
+  """Returns a duration in steps; warns if the run is shorter."""
+  steps = timeline.steps(duration)
+  if steps > timeline.total_steps:
+    logging.warning(
+      'The learning rate never reaches its peak: %s = %r is %s steps, but the '
+      'run has only %s.',
+      name,
+      duration,
+      f'{steps:,}',
+      f'{timeline.total_steps:,}',
+    )
+  return steps
 
 
 def _half_cosine(

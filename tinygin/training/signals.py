@@ -1,4 +1,4 @@
-"""Signals that end a program in good order."""
+"""Signals that end a program after it has saved its work."""
 
 import contextlib
 import signal
@@ -7,18 +7,22 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def collected(*numbers: signal.Signals) -> Iterator[list[int]]:
-  """Collects signals instead of dying of them.
+  """Collects signals, which then do not end the program.
+
+  A signal that the program was started to ignore, as SIGHUP is by `nohup`,
+  stays ignored.
 
   Args:
-    numbers: what is collected.
+    numbers: the signals to collect.
 
   Yields:
-    What has arrived, in order.
+    The numbers of the signals that have arrived, in order.
   """
   received: list[int] = []
   before = {
     number: signal.signal(number, lambda number, _: received.append(number))
     for number in numbers
+    if signal.getsignal(number) is not signal.SIG_IGN
   }
   try:
     yield received
