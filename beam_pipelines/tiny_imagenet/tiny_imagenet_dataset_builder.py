@@ -46,7 +46,7 @@ class Builder(dataset_builder.FileReaderBuilder):
   code_path = epath.Path(__file__)
   pkg_dir_path = code_path.parent
   VERSION = tfds.core.Version(fingerprint.VERSION)
-  RELEASE_NOTES = {fingerprint.VERSION: 'The first.'}
+  RELEASE_NOTES = {fingerprint.VERSION: 'First version.'}
 
   @tfds.core.utils.classproperty
   @classmethod

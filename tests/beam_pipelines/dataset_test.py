@@ -1,4 +1,4 @@
-"""The built data set against a plain reading of its archive."""
+"""Compares built data sets with a plain reading of their archives."""
 
 import dataclasses
 import errno

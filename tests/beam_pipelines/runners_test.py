@@ -1,4 +1,4 @@
-"""The same bytes from every runner that works on one machine."""
+"""Builds the same bytes with every runner that works on one machine."""
 
 import base64
 import bz2
@@ -35,7 +35,7 @@ ENVIRONMENT = os.environ | {
   # Beam starts the workers of a pool as `python`.
   'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
 }
-# Builds a data set, and gets a signal when the third file of records begins.
+# Builds a data set and gets a signal before it writes the third record file.
 STOPS_AFTER_TWO_SHARDS = """
 import os, runpy, signal
 from tinygin.config import native_output

@@ -1,4 +1,4 @@
-"""The builder as TFDS's users and TFDS's own test case see it."""
+"""Uses the builder as TFDS's users and TFDS's own test case do."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from beam_pipelines.sources import download
 from beam_pipelines.sources import stanford
 from tests.beam_pipelines import sample_archives
 
-# What tests features needs `dill`, and is imported with what tests builders.
+# TFDS's test case imports its tests of features, which need `dill`.
 sys.modules.setdefault('dill', cloudpickle)
 
 READ_WITHOUT_OUR_CODE = """

@@ -1,4 +1,4 @@
-"""Reading a data set: what Pillow reads from the same files."""
+"""Compares what is read from a data set with what Pillow reads."""
 
 import dataclasses
 import io
