@@ -118,9 +118,8 @@ def faults(program: resolution.Program) -> Iterator[str]:
   """Reports wrong names, types and values of all reached components."""
   for bindings in program.bound.values():
     yield from _repeated(bindings)
-  meant: dict[
-    components.Component, set[str]
-  ] = {}  # By misspelt bindings, so not missing.
+  # Parameters that misspelt bindings probably mean, so they are not missing.
+  meant: dict[components.Component, set[str]] = {}
   for component, binding in program.misspelt:
     near = components.nearest_name(binding.parameter, component.parameters)
     meant.setdefault(component, set()).add(near)
@@ -275,7 +274,7 @@ def unused(
   if program.misspelt:
     return  # Their values would cause false reports.
   effective = {
-    id(statement)
+    statement
     for node in program.nodes.values()
     for argument in node.arguments.values()
     for statement in program.definitions(argument.binding)
@@ -284,7 +283,7 @@ def unused(
   used = _used_macros(document)
   in_reach += [all_ for name, all_ in document.macros.items() if name in used]
   for *_, last in in_reach:
-    if last.place.is_flag and id(last) not in effective:
+    if last.place.is_flag and last not in effective:
       yield f'{last.place} has no effect: the program does not use {last.name}.'
 
 

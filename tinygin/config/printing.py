@@ -20,14 +20,14 @@ def config_text(
   overridden references used are left out. Components outside the project have
   their full names, as another configuration may import others of that name.
   """
-  decisive: dict[int, tuple[str, statements.Binding]] = {}
+  names: dict[statements.Binding, str] = {}
   macros: dict[str, statements.Binding] = {}
   for node in program.nodes.values():
     for name, argument in node.arguments.items():
       binding = argument.binding
       scope = f'{binding.scope}/' if binding.scope else ''
       key = f'{scope}{node.component.full_name}.{name}'
-      decisive.setdefault(id(binding), (key, binding))
+      names.setdefault(binding, key)
       for definition in program.definitions(binding)[1:]:
         macros.setdefault(definition.name, definition)
 
@@ -38,7 +38,7 @@ def config_text(
   lines = [*dict.fromkeys(f'import {each.module}' for each in document.imports)]
   lines += ['', *(statement(each.name, each) for each in macros.values())]
   group = None
-  for key, binding in decisive.values():
+  for binding, key in names.items():
     component = key.rpartition('.')[0]
     if component != group:
       lines += ['', f'# {component}']

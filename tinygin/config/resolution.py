@@ -136,12 +136,16 @@ class Program:
     self.misspelt: list[tuple[components.Component, statements.Binding]] = []
     self.scopes = {'', *(each.scope for each in document.bindings)}
     self.macros = document.macros
+    self._bindings: dict[components.Component, list[statements.Binding]] = {}
     for binding in document.bindings:
       component = binding.component and registry.find(binding.component)
-      if component and binding.parameter in component.parameters:
+      if not component:
+        continue
+      self._bindings.setdefault(component, []).append(binding)
+      if binding.parameter in component.parameters:
         key = binding.scope, component, binding.parameter
         self.bound.setdefault(key, []).append(binding)
-      elif component:
+      else:
         self.misspelt.append((component, binding))
 
   def follow(self, scope: str, component: components.Component) -> Node:
@@ -215,28 +219,22 @@ class Program:
 
     Those with macros are left out, as their values may fit other components.
     """
-    got = {
-      id(argument.binding)
+    used = {
+      argument.binding
       for node in self.nodes.values()
       for argument in node.arguments.values()
     }
-    for (scope, _, parameter), (*_, last) in self.bound.items():
-      if id(last) not in got and not [*macros(last.value)]:
-        component = self._registry.find(last.component)
+    for (scope, component, parameter), (*_, last) in self.bound.items():
+      if last not in used and not [*macros(last.value)]:
         argument = self._argument(scope, component, parameter)
         yield last.name, argument, component.parameters[parameter].annotation
 
   def touched(self, roots: Iterable[components.Component]) -> set[Key]:
     """Returns what roots reach by all bindings, also by overridden ones."""
-    by_component: dict[components.Component, list[statements.Binding]] = {}
-    for (_, component, _), bindings in self.bound.items():
-      by_component.setdefault(component, []).extend(bindings)
-    for component, binding in self.misspelt:
-      by_component.setdefault(component, []).append(binding)
 
     def following(key: Key) -> Iterator[Key]:
       scope, used = key
-      for binding in by_component.get(used, ()):
+      for binding in self._bindings.get(used, ()):
         if binding.scope in prefixes(scope):
           for each in self.definitions(binding, overridden=True):
             for reference in references(each.value):
