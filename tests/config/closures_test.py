@@ -68,7 +68,10 @@ class CallTest(config_case.ConfigCase):
     ):
       self.assertIsNot(a, b)
 
-  @parameterized.parameters('closure', 'function', 'wrapped', 'Partial')
+  @parameterized.parameters(
+    *('closure', 'function', 'wrapped', 'cached', 'method', 'Own', 'forward'),
+    'New',
+  )
   def test_functions_of_every_kind(self, name):
     self.write('kinds.py', _KINDS)
     values = f'[@kinds.{name}(), @kinds.other()]'
@@ -108,7 +111,27 @@ closure = make()
 other = make()
 function = lambda size: size
 
-class Partial:
+cached = functools.cache(plain)
+
+def forward(size: 'not a type') -> 'neither':
+  return size
+
+class Base:
+  def __init__(self, size):
+    self.size = size
+
+  def __eq__(self, other):
+    return self.size == other
+
+  def own(self, size):
+    return size
+
+Own = type('Own', (Base,), dict(
+  __init__=lambda self, **kwargs: Base.__init__(self, **kwargs)
+))
+method = Base(1).own
+
+class New:
   def __new__(cls, size):
     return size
 """

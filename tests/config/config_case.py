@@ -1,4 +1,4 @@
-"""The base of the tests that load configurations."""
+"""The base class of tests that load configurations."""
 
 import os
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from tinygin.config import paths
 from tinygin.config.errors import InputError
 
 IMPORT = 'import tests.config.small_components\n'
-# Every line of it is needed.
+# Every line is needed.
 COMPLETE = f"""{IMPORT}
 LEARNING_RATE = 0.1
 train.epochs = 3
@@ -28,7 +28,7 @@ Network.padding = 'same'
 
 
 class ConfigCase(parameterized.TestCase):
-  """Loads configurations from files in a folder of their own."""
+  """Loads configurations from files in a temporary folder."""
 
   def setUp(self) -> None:
     super().setUp()
@@ -85,7 +85,7 @@ class ConfigCase(parameterized.TestCase):
 
 
 def project_folders() -> list[str]:
-  """Returns where includes are looked for after the including file's folder."""
+  """Returns where included files are searched after the file's own folder."""
   return [f'{paths.project_root()}/gin', paths.project_root()]
 
 

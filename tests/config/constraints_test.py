@@ -1,4 +1,4 @@
-"""Ranges, choices and types, in words and in checks."""
+"""Descriptions and checks of ranges, choices and types."""
 
 import collections.abc
 import inspect

@@ -1,4 +1,4 @@
-"""Differences of configurations, and what they allow."""
+"""Differences between configurations."""
 
 from absl.testing import absltest
 from absl.testing import parameterized

@@ -1,4 +1,4 @@
-"""The examples of the documentation work as they stand there."""
+"""The examples in the documentation work."""
 
 import pathlib
 import re
@@ -27,14 +27,14 @@ class OwnComponentTest(config_case.ConfigCase):
     self.write('my_lab/heads.py', _block('# my_lab/heads.py'))
     self.text = f"include 'quickstart.gin'\n{_block('import my_lab.heads')}"
 
-  def test_a_head_of_ones_own(self):
+  def test_own_head(self):
     experiment = self.load(self.text).build()
     model = experiment.build_model()
     names = [layer.name for layer in model.get_layer('head').layers]
     self.assertContainsSubset(['head_pool', 'head_logits'], names)
     self.assertEqual(model.output_shape, (None, 12))
 
-  def test_is_checked_as_strictly(self):
+  def test_own_head_is_checked(self):
     self.assert_faults(
       self.text.replace("'max'", "'maximum'").replace('.cl', '.kl'),
       'Unknown parameter pooled_head.klasses at x.gin:4. '
@@ -45,7 +45,7 @@ class OwnComponentTest(config_case.ConfigCase):
 
 
 class ReadmeTest(config_case.ConfigCase):
-  def test_a_schedule_of_ones_own(self):
+  def test_own_schedule(self):
     self.write('my_schedules.py', _block('# my_schedules.py', 'README.md'))
     text = _block('# with_my_schedule.gin', 'README.md')
     experiment = self.load(text).build()
@@ -59,7 +59,7 @@ class ReadmeTest(config_case.ConfigCase):
       'Received: Halving.start=0 at x.gin:6.',
     )
 
-  def test_an_experiment_of_ones_own(self):
+  def test_own_experiment(self):
     experiment = self.load(_block('# mine.gin', 'README.md')).build()
     self.assertEqual((experiment.epochs, experiment.seed), (8, 0))
 
@@ -87,7 +87,7 @@ class ReferenceTest(absltest.TestCase):
     self.assertMultiLineEqual(
       written.read_text(),
       help_text.page(),
-      'Write it anew: bazel run //docs:write_reference',
+      'Update it with ./bazelw run //docs:write_reference',
     )
 
 
@@ -100,7 +100,7 @@ class FirstExampleTest(config_case.ConfigCase):
 
 
 class SweepTest(config_case.ConfigCase):
-  def test_sweeps_of_ones_own(self):
+  def test_own_sweeps(self):
     for name, count in (('# my_sweep.gin', 6), ('# sampled.gin', 20)):
       text = _block(name, 'docs/sweep.md')
       configuration = self.load(text, root='sweep')
@@ -108,7 +108,7 @@ class SweepTest(config_case.ConfigCase):
       sweep.check(configuration.place)
       self.assertLen(sweep.points, count)
 
-  def test_a_misspelt_parameter_of_it(self):
+  def test_a_misspelt_parameter(self):
     text = _block('# my_sweep.gin', 'docs/sweep.md')
     configuration = self.load(
       {'my_sweep.gin': text.replace('RATE', 'RATES')}, root='sweep'

@@ -1,4 +1,4 @@
-"""Flags, exit statuses and what is printed where, by running a program."""
+"""Runs a program and checks its flags, exit statuses and output."""
 
 import json
 import os
@@ -21,7 +21,7 @@ _TEXT = COMPLETE.replace(
 class EntryPointTest(config_case.ConfigCase):
   def setUp(self):
     super().setUp()
-    # Shells ignore it for what runs in the background, programs included.
+    # Shells make background programs ignore SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
   def run_program(self, *arguments, text=_TEXT):
@@ -96,7 +96,7 @@ class EntryPointTest(config_case.ConfigCase):
     self.assertEqual(outcome, (2, '', message))
     self.assertEqual(self.run_program('--epochs=3'), outcome)
 
-  def test_neither_true_nor_false(self):
+  def test_a_wrong_boolean(self):
     outcome = self.run_program('--logtostderr=maybe')
     message = (
       'flag --logtostderr=maybe: Non-boolean argument to boolean flag. --help '
@@ -119,7 +119,7 @@ class EntryPointTest(config_case.ConfigCase):
     )
     self.assertEqual(outcome, (2, '', message))
 
-  def test_arguments_that_are_no_flags(self):
+  def test_arguments_other_than_flags(self):
     outcome = self.run_program('--gin_file=x.gin', 'EPOCHS=3')
     message = (
       'Arguments must be flags. Received: EPOCHS=3. --help lists the flags.\n'
@@ -133,7 +133,7 @@ class EntryPointTest(config_case.ConfigCase):
       for name in ('--gin_file', '--gin_bindings', '--levels', '--epochs'):
         self.assertIn(name, stdout)
 
-  def test_short_flags(self):
+  def test_macro_flags(self):
     text = _TEXT.replace('(1, 2)', '%LEVELS')
     status, stdout, _ = self.run_program(
       '--gin_file=x.gin', '--levels=3,5,7', '--lr=1', '--epochs', '9',
@@ -166,7 +166,7 @@ class EntryPointTest(config_case.ConfigCase):
     self.assertEqual(status, 0)
     self.assertEqual(json.loads(stdout)[0]['component'], 'train')
 
-  def test_print_config_otherwise(self):
+  def test_print_config_in_another_format(self):
     outcome = self.run_program('--gin_file=x.gin', '--print_config=yaml')
     message = (
       '--print_config takes no value, or json. Received: --print_config=yaml.\n'

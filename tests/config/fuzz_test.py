@@ -1,4 +1,4 @@
-"""Mutated configurations are refused, or mean exactly what they say."""
+"""Mutated configurations are refused or mean exactly what they say."""
 
 import itertools
 import random
@@ -125,7 +125,7 @@ class FuzzTest(config_case.ConfigCase):
       self.assertEqual(again.text(), configuration.text())
 
   def test_every_prefix(self):
-    """A file that was cut off is never taken for a whole one unnoticed."""
+    """A truncated file is refused or means something else."""
     whole = self.load(_SOURCE).text()
     for end in itertools.count(1):
       if end >= len(_SOURCE.rstrip()):

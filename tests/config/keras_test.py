@@ -21,7 +21,7 @@ keras.layers.Conv2D.kernel_size = (3, 3)
 
 
 class KerasTest(config_case.ConfigCase):
-  def test_builds_the_classes_themselves(self):
+  def test_builds_objects_of_the_classes(self):
     train = self.load(_TEXT, root='train_keras').build()
     optimizer = train.optimizer(learning_rate=0.5)
     self.assertIs(type(optimizer), keras.optimizers.Adam)
@@ -95,7 +95,7 @@ class KerasTest(config_case.ConfigCase):
   def test_one_more_line(self, line, *expected):
     self.assert_faults(_TEXT + line, *expected, root='train_keras')
 
-  def test_wrong_kind_of_class(self):
+  def test_a_class_of_another_kind(self):
     self.assert_faults(
       _TEXT.replace('@keras.layers.Dense()', '@keras.losses.Huber()').replace(
         'keras.layers.Dense.units = 3', ''
@@ -122,7 +122,7 @@ class KerasTest(config_case.ConfigCase):
     self.assertIn('learning_rate', known)
     self.assertIn('clipnorm', known)
     self.assertNotIn('kwargs', known)
-    # Each can really be given, with its default.
+    # Every parameter can be passed.
     optimizer(**{name: each.default for name, each in known.items()})
 
   @parameterized.parameters('Dense', 'Conv2D', 'SeparableConv2D', 'Dropout')

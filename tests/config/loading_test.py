@@ -46,7 +46,7 @@ class CompositionTest(config_case.ConfigCase):
     train = self.load(files, flags).build()
     self.assertEqual((train.epochs, train.count), (4, 2))
 
-  def test_includes_are_found_beside_then_on_the_search_path(self):
+  def test_includes_are_searched_beside_the_file_then_on_the_search_path(self):
     self.write('lib/base.gin', _BASE)
     self.write('lib/more.gin', 'train.count = 1')
     files = {
@@ -109,7 +109,7 @@ class CompositionTest(config_case.ConfigCase):
       'train.block.',
     )
 
-  def test_users_own_module_from_the_working_directory(self):
+  def test_a_module_in_the_working_directory(self):
     self.write(
       'my_lab/heads.py',
       'import gin\n@gin.register\ndef head(size: int): return size\n',
@@ -121,7 +121,7 @@ class CompositionTest(config_case.ConfigCase):
       "head.size must be an integer. Received: head.size='3' at x.gin:14.",
     )
 
-  def test_unregistered_functions_by_their_import(self):
+  def test_unregistered_functions(self):
     text = f'import textwrap\n{COMPLETE}train.extra = @textwrap.shorten()\n'
     text += "textwrap.shorten.text = 'a  b'\ntextwrap.shorten.width = 9\n"
     self.assertEqual(self.load(text).build().extra, 'a b')
@@ -179,7 +179,7 @@ small/Network.width = 4
     thread.join()
     self.assertEqual(found, [0.5])
 
-  def test_a_scoped_macro_is_another_macro(self):
+  def test_scoped_macros_differ_from_others(self):
     text = COMPLETE + 'a/RATE = 1\nRATE = 2\ntrain.count = %a/RATE\n'
     self.assert_faults(
       text, 'Macro RATE at x.gin:13 is not used. Did you mean a/RATE?'

@@ -1,4 +1,4 @@
-"""Damages texts at random, as typing errors do."""
+"""Changes texts at random, like typing errors."""
 
 import random
 

@@ -36,7 +36,7 @@ _SETTINGS = hypothesis.settings(
   deadline=None, max_examples=200, derandomize=True
 )
 
-# A parameter's possible values, as text; the macro stands for 7.
+# Possible values of a parameter as text; the value of the macro is 7.
 _COUNTS = st.sampled_from(['1', '2', '%COUNT'])
 _SOURCES = st.lists(
   st.dictionaries(st.sampled_from(['train.count', 'train.epochs']), _COUNTS),

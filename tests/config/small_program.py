@@ -1,4 +1,4 @@
-"""A program as the entry points are, without TensorFlow.
+"""A program like the entry points, without TensorFlow.
 
 small_program --gin_file=FILE
 """

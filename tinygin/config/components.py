@@ -147,11 +147,12 @@ def _given_to_base(constructor: Callable[..., Any]) -> set[str]:
   """Returns the names that a class sets itself: `super().__init__(name=…)`."""
   try:
     source = textwrap.dedent(inspect.getsource(inspect.unwrap(constructor)))
-  except (OSError, TypeError):
+    tree = ast.parse(source)
+  except (OSError, TypeError, SyntaxError):  # No source, or that of a lambda.
     return set()
   return {
     keyword.arg
-    for call in ast.walk(ast.parse(source))
+    for call in ast.walk(tree)
     if isinstance(call, ast.Call)
     and ast.unparse(call.func).endswith('__init__')
     for keyword in call.keywords
@@ -164,7 +165,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     return {}
   try:
     return typing.get_type_hints(inspect.unwrap(function), include_extras=True)
-  except (NameError, TypeError, AttributeError):
+  except (NameError, TypeError, AttributeError, SyntaxError):
     # Some libraries write annotations for type checkers only.
     return {}
 
