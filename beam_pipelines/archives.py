@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from beam_pipelines import files
 from tinygin.config import errors
+from tinygin.config import paths
 
 # Larger members are zip bombs, not images or tables.
 MAX_BYTES = 1 << 28
@@ -85,7 +86,7 @@ def members(path: str) -> dict[str, Member]:
       found += _tar_members(file, file.name.removesuffix('.tar') + '/')
     else:
       found.append(_plain(file.name, file.path, 0, file.size))
-  found = [each for each in found if not files.is_clutter(each.name)]
+  found = [each for each in found if not paths.is_clutter(each.name)]
   _check_names(path, [each.name for each in found])
   return {each.name: each for each in found}
 
@@ -233,7 +234,7 @@ def _walk_tar(
     name, data_end = prefix + e.name.removeprefix('./'), e.offset_data + e.size
     if data_end > end:
       raise tarfile.ReadError(f'it is cut short in {name}')
-    if e.isreg() and name.endswith('.tar') and not files.is_clutter(name):
+    if e.isreg() and name.endswith('.tar') and not paths.is_clutter(name):
       folder = name.removesuffix('.tar') + '/'
       yield from _walk_tar(archive, path, folder, e.offset_data, data_end)
     elif e.isreg() and not e.issparse():

@@ -20,7 +20,6 @@ from tinygin.config import paths
 
 # What one request to a bucket fetches: about one photograph.
 _BLOCK_BYTES = 1 << 18
-_CLUTTER = {'.DS_Store', 'Thumbs.db', 'desktop.ini'}
 
 
 class File(NamedTuple):
@@ -58,14 +57,6 @@ def find(path: str, parameter: str) -> str:
 def is_remote(path: str) -> bool:
   """Whether a path is a URL."""
   return '://' in path
-
-
-def is_clutter(name: str) -> bool:
-  """Whether macOS or Windows left the file; such files are not part of data."""
-  *folders, file = name.split('/')
-  return (
-    file in _CLUTTER or file.startswith('._') or '__MACOSX' in (*folders, file)
-  )
 
 
 def open_file(path: str) -> BinaryIO:
@@ -145,7 +136,7 @@ def _local_files(folder: str) -> Iterator[File]:
         raise OSError(errno.ELOOP, 'The link leads to a folder above it', child)
     for file in (os.path.join(parent, name) for name in names):
       name = os.path.relpath(file, folder)
-      if not is_clutter(name):
+      if not paths.is_clutter(name):
         yield File(name, file, os.stat(file).st_size)
 
 
@@ -158,7 +149,7 @@ def _remote_files(
     return
   for file, info in found.items():
     name = file[len(root) :].lstrip('/')
-    if name and not name.endswith('/') and not is_clutter(name):
+    if name and not name.endswith('/') and not paths.is_clutter(name):
       yield File(name, f'{path.rstrip("/")}/{name}', info['size'])
 
 

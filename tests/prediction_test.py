@@ -170,7 +170,10 @@ class PredictTest(parameterized.TestCase):
     )
 
   def test_a_folder_without_images(self):
-    folder = self.create_tempdir().full_path
+    folder = self.create_tempdir()
+    folder.create_file('__MACOSX/a.jpg')
+    folder.create_file('._a.jpg')
+    folder = folder.full_path
     with self.assertRaises(errors.InputError) as caught:
       self._predict(folder)
     self.assertEqual(

@@ -78,7 +78,10 @@ def _files(name: str) -> list[str]:
   if not path.is_dir():
     return [str(path)]
   inside = sorted(
-    str(each) for each in path.rglob('*') if each.suffix.lower() in _SUFFIXES
+    str(each)
+    for each in path.rglob('*')
+    if each.suffix.lower() in _SUFFIXES
+    and not paths.is_clutter(each.relative_to(path).as_posix())
   )
   if not inside:
     raise errors.InputError(

@@ -35,6 +35,16 @@ def resolve(path: str) -> str:
   return os.path.normpath(os.path.join(working_directory(), path))
 
 
+def is_clutter(name: str) -> bool:
+  """Whether macOS or Windows made the file; such files hold no user's data."""
+  *folders, file = name.split('/')
+  return (
+    file in ('.DS_Store', 'Thumbs.db', 'desktop.ini')
+    or file.startswith('._')
+    or '__MACOSX' in (*folders, file)
+  )
+
+
 def find(path: str, folders: Sequence[str] = ()) -> str:
   """Returns the absolute path of an existing file or folder.
 

@@ -168,10 +168,12 @@ class IlsvrcTest(parameterized.TestCase):
     self.assertNotEqual(folders.identity(), tars.identity())
     grouped = _configure(self.tars, grouping=grouping.ByWordnetPrefix(3))
     self.assertEqual(
-      fingerprint.differences(tars.identity(), grouped.identity()),
+      fingerprint.differences(
+        tars.identity(), grouped.identity(), ('was', 'is')
+      ),
       [
-        "ilsvrc.grouping: built with None, configured as 'by_wordnet_prefix'",
-        'by_wordnet_prefix.digits: built with None, configured as 3',
+        "ilsvrc.grouping: was None, is 'by_wordnet_prefix'",
+        'by_wordnet_prefix.digits: was None, is 3',
       ],
     )
 
@@ -179,7 +181,7 @@ class IlsvrcTest(parameterized.TestCase):
     absent = _configure('nowhere')
     self.assertEqual(
       fingerprint.differences(
-        _configure(self.tar).identity(), absent.identity()
+        _configure(self.tar).identity(), absent.identity(), ('was', 'is')
       ),
       [],
     )
