@@ -293,6 +293,15 @@ class ContinuationTest(config_case.ConfigCase):
         True,
       )
 
+  def test_a_name_that_means_another_module_is_refused(self):
+    for name in ('lab_a', 'lab_b'):
+      self.write(f'{name}.py', 'def head(size): return size\n')
+    text = f'{COMPLETE}train.extra = @lab.head()\nlab.head.size = 1\n'
+    saved = f'import lab_a as lab\n{text}'
+    self.check(saved, f'import lab_a\n{text.replace("lab.", "lab_a.")}')
+    with self.assertRaisesRegex(errors.InputError, '@lab_a.* @lab_b'):
+      self.check(saved, f'import lab_b as lab\n{text}', allow_changes=True)
+
   def test_what_is_continuable_needs_the_flag(self):
     now = COMPLETE + 'train.log_every = 5'
     with self.assertRaisesRegex(

@@ -408,16 +408,14 @@ def _is_a(result: Any, wanted: Any) -> bool:
     return any(_is_a(result, each) for each, _ in alternatives)
   result = typing.get_origin(result) or result
   wanted = typing.get_origin(wanted) or wanted
-  if wanted is type(None) or wanted is None:
-    return result in (None, type(None))
-  if result in (None, type(None)):
-    return False
-  if wanted is abc.Callable and isinstance(result, type):
-    return issubclass(result, abc.Callable)
-  if constraints.is_protocol(wanted) and isinstance(result, type):
-    return result is EMPTY or constraints.provides(result, wanted)
-  if not constraints.is_nominal(wanted):
-    return True
+  if wanted in (None, type(None)) or result in (None, type(None)):
+    return {wanted, result} <= {None, type(None)}
   if result is EMPTY or not isinstance(result, type):
+    return True
+  if wanted is abc.Callable:
+    return issubclass(result, abc.Callable)
+  if constraints.is_protocol(wanted):
+    return constraints.provides(result, wanted)
+  if not constraints.is_nominal(wanted):
     return True
   return issubclass(result, wanted) or (wanted is float and result is int)
