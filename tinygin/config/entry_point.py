@@ -137,9 +137,8 @@ def load_from_flags(
   )
   if flags.FLAGS.print_config:
     as_json = flags.FLAGS.print_config == 'json'
-    print(
-      configuration.json() if as_json else configuration.explained(), end=''
-    )
+    text = configuration.json() if as_json else configuration.explained()
+    print(text, end='')
     sys.exit(0)
   return configuration
 
@@ -231,21 +230,19 @@ def _parse(argv: list[str], arguments: str) -> list[str]:
     rest = flags.FLAGS(argv)
   except flags.UnrecognizedFlagError as error:
     near = components.nearest(error.flagname, flags.FLAGS, '--')
-    sys.exit(_refuse(f'Unknown flag --{error.flagname}.{near}'))
+    _refuse(f'Unknown flag --{error.flagname}.{near}')
   except flags.Error as error:
-    sys.exit(_refuse(_flag_fault(str(error))))
+    _refuse(_flag_fault(str(error)))
   except SystemExit:  # absl ends --help with status 1.
     sys.exit(0)
   for name in flags.FLAGS:
     flag = flags.FLAGS[name]
     if flag.present > 1 and not isinstance(flag, flags.MultiFlag):
-      sys.exit(_refuse(f'--{name} is given twice: use it once.'))
+      _refuse(f'--{name} is given twice: use it once.')
   if flags.FLAGS['verbosity'].using_default_value:
     flags.FLAGS.verbosity = logging.WARNING
   if len(rest) > 1 and not arguments:
-    sys.exit(
-      _refuse(f'Arguments must be flags. Received: {" ".join(rest[1:])}.')
-    )
+    _refuse(f'Arguments must be flags. Received: {" ".join(rest[1:])}.')
   return rest
 
 
@@ -258,6 +255,6 @@ def _flag_fault(message: str) -> str:
   return re.sub(r"\('([^']+)', .*\)$", r'\1.', message)
 
 
-def _refuse(message: str) -> int:
+def _refuse(message: str) -> NoReturn:
   print(f'{message} --help lists the flags.', file=sys.stderr)
-  return 2
+  sys.exit(2)
