@@ -1,4 +1,4 @@
-"""Comparing runs by what their directories hold."""
+"""Comparing runs by the files in their directories."""
 
 import contextlib
 import io
@@ -8,6 +8,7 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest
 from absl.testing import flagsaver
+from absl.testing import parameterized
 from matplotlib import figure
 from PIL import Image
 
@@ -101,6 +102,37 @@ changed at step       —             7
 result""",
     )
 
+  @parameterized.parameters(
+    ('git', {'commit': 'b', 'diff': ''}, 'git.commit'),
+    ('git', {'commit': 'a', 'diff': 'x'}, 'git.diff'),
+    ('modules', {'lab': {'sha256': 'b'}}, 'modules.lab.sha256'),
+    ('versions', {'keras': '2'}, 'versions.keras'),
+    ('python', '3.12', 'python'),
+    ('data_set', {'fingerprint': 'b'}, 'data_set.fingerprint'),
+  )
+  def test_only_runs_that_differ_in_their_seed_alone_are_averaged(
+    self, name, value, label
+  ):
+    start = {
+      'git': {'commit': 'a', 'diff': ''},
+      'modules': {'lab': {'sha256': 'a'}},
+      'versions': {'keras': '1'},
+      'python': '3.11',
+      'data_set': {'fingerprint': 'a'},
+      'devices': ['CPU:0'],
+    }
+    result = {'validation': {'top1': 0.5}}
+    for seed, changes in enumerate(({}, {'devices': ['GPU:0']}, {name: value})):
+      self.run_directory(
+        f'run{seed}', f'train.seed = {seed}\n', result, [start | changes]
+      )
+    self.assertIn('(n = 2)', self.compare('run0', 'run1'))
+    self.assertNotIn('mean over seeds', self.compare('run0', 'run2'))
+    printed = self.compare('run0', 'run1', 'run2')
+    means = printed.partition('mean over seeds')[2]
+    self.assertIn('(n = 2)', means)
+    self.assertIn(f'{label} = ', means)
+
   def seeds(self):
     """Makes two runs with one rate and one with another, with metrics."""
     for number, (rate, top1) in enumerate(((1, 0.5), (1, 0.7), (2, 0.25))):
@@ -173,6 +205,15 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
       self.assertAlmostEqual(value, 0.2 * step)
     self.assertEqual(list(right.get_lines()[1].get_ydata()), [1.0, 2.0, 3.0])
 
+  def test_dollar_signs_in_the_legend(self):
+    curve = json.dumps({'step': 1, 'split': 'train', 'loss': 1.0})
+    for name in ('$_{', 'größe $^'):
+      run = self.run_directory(name, f"t.name = 'costs {name} $'\n")
+      self.write(f'{run}/metrics.jsonl', f'{curve}\n')
+    self.compare('$_{', 'größe $^', picture='curves.png')
+    with Image.open(f'{self.folder}/curves.png') as picture:
+      self.assertGreater(picture.width, 1000)
+
   def test_what_tells_runs_apart_is_not_cut(self):
     for seed, (run, value) in enumerate((('a', 1), ('b', 2), ('c', 2))):
       lines = [f't.parameter_{each} = {value}.{each}\n' for each in range(30)]
@@ -193,8 +234,8 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
     for picture, message in (
       (
         'curves.txt',
-        r'--picture must be the file of a picture, such as curves.png. '
-        r'Received: --picture=curves.txt \(.*\).',
+        r'--picture must be a picture file that can be written, such as '
+        r'curves.png. Received: --picture=curves.txt \(.*\).',
       ),
       ('none/curves.png', r'--picture must be .* \(.*No such file.*\).'),
     ):

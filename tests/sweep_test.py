@@ -1,4 +1,4 @@
-"""Sweeps: what is run, what is told, what is left when they are stopped."""
+"""Sweeps: their trials, their messages, and how they are continued."""
 
 import contextlib
 import csv
@@ -6,11 +6,14 @@ import datetime
 import io
 import itertools
 import json
+import multiprocessing
 import os
 import pathlib
+import sqlite3
 import subprocess
 import sys
 
+import optuna
 from absl.testing import absltest
 from absl.testing import flagsaver
 
@@ -23,6 +26,7 @@ from tinygin.config.errors import StoppedError
 from tinygin.sweeps import declaration
 from tinygin.sweeps import driver
 from tinygin.sweeps import runs
+from tinygin.sweeps import studies
 from tinygin.training import run_directory
 
 _BASE = """
@@ -33,6 +37,7 @@ train.seed = 7
 train.rate = %RATE
 train.width = 1
 train.levels = (1,)
+train.mark = 0
 train.behaviour = 'train'
 """
 _SWEEP = """
@@ -56,12 +61,16 @@ sweep.parallel = 1
 _SAMPLED = """
 sweep.sampler = @optuna.samplers.RandomSampler
 sweep.trials = 3
-sweep.parameters = {'RATE': @log_uniform(), 'train.width': @uniform_integer()}
-log_uniform.low = 0.01
-log_uniform.high = 0.1
-uniform_integer.low = 2
-uniform_integer.high = 8
-uniform_integer.step = 2
+sweep.parameters = {
+  'RATE': @optuna.distributions.FloatDistribution(),
+  'train.width': @optuna.distributions.IntDistribution(),
+}
+optuna.distributions.FloatDistribution.low = 0.01
+optuna.distributions.FloatDistribution.high = 0.1
+optuna.distributions.FloatDistribution.log = True
+optuna.distributions.IntDistribution.low = 2
+optuna.distributions.IntDistribution.high = 8
+optuna.distributions.IntDistribution.step = 2
 """
 
 
@@ -85,9 +94,12 @@ class SweepCase(config_case.ConfigCase):
     """Returns what is printed; `progress` holds what goes to stderr."""
     self.write('x.gin', _SWEEP)
     self.write('changes.gin', f"include 'x.gin'\n{changes}")
+    return self.run_file('changes.gin', **flag_values)
+
+  def run_file(self, name, **flag_values):
     printed, progress = io.StringIO(), io.StringIO()
     with (
-      flagsaver.flagsaver(gin_file=['changes.gin'], **flag_values),
+      flagsaver.flagsaver(gin_file=[name], **flag_values),
       contextlib.redirect_stdout(printed),
       contextlib.redirect_stderr(progress),
     ):
@@ -172,6 +184,59 @@ sweep.parameters = {
     result = (self.swept / 'trials/0001-seed0/result.json').read_text()
     self.assertEqual(json.loads(result)['validation']['count'], 3)
 
+  def test_equal_values_of_different_types_are_distinct(self):
+    self.sweep("sweep.parameters = {'train.mark': [1, 1.0, True]}")
+    self.assertEqual(self.column('train.mark'), ['1', '1.0', 'True'])
+
+  def test_more_runs_than_trials_go_on_at_a_time(self):
+    self.sweep("""
+sweep.parameters = {'RATE': [0.1, 0.2]}
+sweep.seeds = [0, 1, 2]
+sweep.parallel = 4
+""")
+    self.assertEqual(self.column('status'), ['completed'] * 2)
+    self.assertEqual(self.logs(), 'Trained.\n' * 6)
+
+  def test_any_path(self):
+    self.write('base.gin', _BASE)
+    for name in ('what?', 'runs [1]', '100%', 'größer#2'):
+      with self.subTest(name):
+        self.swept = pathlib.Path(self.folder, name)
+        self.sweep(f"""
+sweep.directory = '{name}'
+sweep.parameters = {{'RATE': [0.1, 0.2]}}
+sweep.parallel = 2
+""")
+        self.assertEqual(self.column('status'), ['completed'] * 2)
+        self.assertTrue((self.swept / 'study.db').exists())
+
+  def test_names_with_dollar_signs(self):
+    self.sweep(
+      """
+sweep.parameters = {
+  'price': {'a $ b $ {': 'RATE = 0.1', 'größer $': 'RATE = 0.2'},
+  'train.width': [1, 2],
+}
+"""
+    )
+    self.assertLen([*self.swept.glob('*.png')], 2)
+    self.assertIn('größer $', self.column('price'))
+
+  def test_a_picture_that_cannot_be_drawn_is_a_warning(self):
+    with (
+      absltest.mock.patch.object(
+        optuna.visualization.matplotlib,
+        'plot_slice',
+        side_effect=RuntimeError('no room'),
+      ),
+      self.assertLogs(level='WARNING') as logged,
+    ):
+      printed = self.sweep()
+    self.assertIn('completed', printed)
+    self.assertIn('slices.png cannot be drawn: no room', logged.output[0])
+    pictures = [path.name for path in self.swept.glob('*.png')]
+    self.assertEqual(pictures, ['importance.png'])
+
 
 class SampledTest(SweepCase):
   def test_samples_within_the_ranges(self):
@@ -187,21 +252,8 @@ class SampledTest(SweepCase):
     self.sweep(_SAMPLED.replace('trials = 3', 'trials = 5'))
     self.assertLen(set(self.column('RATE')), 5)
     self.assertContainsSubset(first, self.column('RATE'))
-    with self.assertRaisesRegex(
-      InputError,
-      r'^sweep.trials can only be raised: there are 5 trials. '
-      r'Received: sweep.trials=4.$',
-    ):
-      self.sweep(_SAMPLED.replace('trials = 3', 'trials = 4'))
-
-  def test_two_processes_share_a_study(self):
-    storage = f"sweep.storage = 'sqlite:///{self.folder}/shared.db'\n"
-    self.sweep(_SAMPLED + storage)
-    here = self.rows()
-    self.sweep(_SAMPLED + storage + "sweep.directory = 'there'")
-    self.swept = pathlib.Path(self.folder, 'there')
-    self.assertEqual(self.rows(), here)
-    self.assertEqual(self.logs(), '')
+    self.sweep(_SAMPLED.replace('trials = 3', 'trials = 4'))
+    self.assertLen(self.rows(), 4)
 
   def test_hopeless_trials_are_pruned(self):
     self.sweep(
@@ -219,6 +271,117 @@ optuna.pruners.MedianPruner.n_startup_trials = 1
     # Judged by the first seed: the second is not run.
     self.assertFalse((self.swept / 'trials/0002-seed1').exists())
 
+  def test_a_run_that_ignores_sigterm_is_killed(self):
+    self.enter_context(absltest.mock.patch.object(runs, '_STOP_SECONDS', 0.05))
+    self.sweep(
+      """
+include 'pruners/median.gin'
+sweep.parameters = {'train.behaviour': ['train', 'ignore SIGTERM']}
+optuna.pruners.MedianPruner.n_startup_trials = 1
+"""
+    )
+    self.assertEqual(self.column('status'), ['completed', 'pruned at step 1'])
+
+
+class SharedTest(SweepCase):
+  """Several processes, each with a directory of its own, share a study."""
+
+  shared = "sweep.storage = 'sqlite:///shared.db'\n"
+
+  def together(self, changes, **flag_values):
+    """Runs the sweep in two processes that open the study at the same time."""
+    context = multiprocessing.get_context('fork')
+    barrier = context.Barrier(2)
+    opened = studies.open_study
+
+    def open_together(*arguments):
+      barrier.wait(60)
+      study = opened(*arguments)
+      barrier.wait(60)
+      return study
+
+    self.write('x.gin', _SWEEP)
+    for name in ('here', 'there'):
+      self.write(
+        f'{name}.gin',
+        f"include 'x.gin'\n{self.shared}{changes}\nsweep.directory = '{name}'",
+      )
+    with absltest.mock.patch.object(studies, 'open_study', open_together):
+      processes = [
+        context.Process(
+          target=self.run_file, args=(f'{name}.gin',), kwargs=flag_values
+        )
+        for name in ('here', 'there')
+      ]
+      for process in processes:
+        process.start()
+      for process in processes:
+        process.join()
+    self.assertEqual([each.exitcode for each in processes], [0, 0])
+
+  def all_logs(self):
+    found = pathlib.Path(self.folder).glob('*here/trials/*.log')
+    return sorted(f'{path.name}: {path.read_text()}' for path in found)
+
+  def test_each_point_is_run_once(self):
+    self.together('sweep.parallel = 2')
+    self.assertEqual(
+      self.all_logs(), [f'{n:04d}-seed0.log: Trained.\n' for n in range(6)]
+    )
+    here = pathlib.Path(self.folder, 'here/results.csv').read_text()
+    there = pathlib.Path(self.folder, 'there/results.csv').read_text()
+    self.assertEqual(here, there)
+    self.assertEqual(here.count('completed'), 6)
+
+  def test_a_failed_point_is_rerun_once_with_its_parameters(self):
+    changes = (
+      f'{_SAMPLED}sweep.gin_bindings = ["train.behaviour = \'fail once\'"]\n'
+    )
+    self.sweep(f"{self.shared}{changes}\nsweep.directory = 'where'")
+    self.swept = pathlib.Path(self.folder, 'where')
+    failed = {row['trial']: row['RATE'] for row in self.rows()}
+    self.together(changes, rerun_failed=True)
+    names = [each.partition(':')[0] for each in self.all_logs()]
+    self.assertLen(names, 6)  # Each was run here or there.
+    self.assertLen(set(names), 3)
+    self.swept = pathlib.Path(self.folder, 'here')
+    self.assertEqual({row['trial']: row['RATE'] for row in self.rows()}, failed)
+
+  def test_the_trial_of_a_dead_machine_is_taken_up(self):
+    taken = []
+
+    def die(dying):
+      trial = dying._study.ask()
+      studies.suggest(trial, dying._sweep, 0)
+      dying._study._storage.record_heartbeat(trial._trial_id)
+      taken.append(trial.params)
+      raise StoppedError(9, 'the machine is off.')
+
+    with (
+      absltest.mock.patch.object(driver.Driver, 'run', die),
+      self.assertRaises(StoppedError),
+    ):
+      self.sweep(f"{_SAMPLED}{self.shared}sweep.directory = 'there'")
+    with sqlite3.connect(f'{self.folder}/shared.db') as database:
+      database.execute(
+        "UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"
+      )
+    database.close()
+    self.sweep(f'{_SAMPLED}{self.shared}')
+    self.assertEqual(self.column('status'), ['completed'] * 3)
+    row = next(row for row in self.rows() if row['trial'] == '0')
+    self.assertEqual(float(row['RATE']), taken[0]['RATE'])
+    self.assertEqual(int(row['train.width']), taken[0]['train.width'])
+
+  def test_a_trial_too_many_is_left_out(self):
+    study = optuna.create_study()
+    for _ in range(3):
+      study.ask()
+    swept = absltest.mock.Mock(points=[{}] * 2)
+    trials = study.trials
+    self.assertEqual(studies.point(study, swept, trials[1]), 1)
+    self.assertIsNone(studies.point(study, swept, trials[2]))
+
 
 class StoppedTest(SweepCase):
   stopping = (
@@ -233,7 +396,7 @@ class StoppedTest(SweepCase):
     self.assertEqual(
       str(caught.exception),
       'Stopped by SIGTERM; the states of the runs are saved. The same command '
-      'goes on.',
+      'continues.',
     )
     self.assertFalse((self.swept / 'trials/0003-seed0').exists())
     with self.assertRaises(StoppedError):  # By the last one.
@@ -241,28 +404,52 @@ class StoppedTest(SweepCase):
     self.sweep(self.stopping)
     self.assertEqual(self.column('trial'), ['1', '3', '0', '2'])
     self.assertEqual(self.logs('000[01]-seed0'), 'Trained.\nTrained.\n')
-    self.assertEqual(self.logs('000[23]-seed0'), 'Gone on.\nGone on.\n')
+    self.assertEqual(self.logs('000[23]-seed0'), 'Continued.\nContinued.\n')
 
   def test_a_failure_stops_nothing_and_is_rerun_on_request(self):
     changes = "sweep.parameters = {'train.behaviour': ['fail once', 'train']}"
     self.sweep(changes)
     reason = (
-      'seed 0: exit status 1: The disk is full: | /home '
+      'exit status 1: The disk is full: | /home '
       '(see swept/trials/0000-seed0.log)'
     )
     self.assertEqual(self.column('reason'), ['', reason])
-    self.assertIn(f'fail once: failed, {reason}\n', self.progress)
+    self.assertIn(f"'fail once': failed, {reason}\n", self.progress)
     self.assertIn(f'\nTrial 0 failed, {reason}\n', self.sweep(changes))
     self.sweep(changes, rerun_failed=True)
     self.assertEqual(self.column('status'), ['completed'] * 2)
-    self.assertEndsWith(self.logs('0000-seed0'), 'Gone on.\n')
+    self.assertEndsWith(self.logs('0000-seed0'), 'Continued.\n')
+
+  def test_a_run_without_a_result_fails_alone(self):
+    self.sweep(
+      "sweep.parameters = {'train.behaviour': ['write no result', 'train']}"
+    )
+    self.assertEqual(self.column('status'), ['completed', 'failed'])
+    self.assertEqual(
+      self.column('reason')[1],
+      'exit status 0: result.json holds no finite validation top1. '
+      '(see swept/trials/0000-seed0.log)',
+    )
+
+  def test_goes_on_after_the_sweep_was_killed(self):
+    def die(dying):
+      dying._study.ask()
+      raise RuntimeError('killed')
+
+    with (
+      absltest.mock.patch.object(driver.Driver, 'run', die),
+      self.assertRaisesRegex(RuntimeError, 'killed'),
+    ):
+      self.sweep()
+    self.sweep()
+    self.assertEqual(self.column('status'), ['completed'] * 6)
 
   def test_a_crash_is_told_by_its_exception(self):
     self.sweep("sweep.parameters = {'train.behaviour': ['crash']}")
     self.assertEqual(
       self.column('reason'),
       [
-        'seed 0: exit status 1: RuntimeError: A mistake in the program. '
+        'exit status 1: RuntimeError: A mistake in the program. '
         '(see swept/trials/0000-seed0.log)'
       ],
     )
@@ -287,8 +474,7 @@ parameter    saved    now
 -----------  -------  -----
 train.width  1        2
 
-Go on with it as it was, or start another with sweep.name and \
-sweep.directory.""",
+Restore it, or start another sweep with sweep.name and sweep.directory.""",
     )
 
   def test_the_base_experiment_may_not_change_meanwhile(self):
@@ -305,8 +491,8 @@ sweep.directory.""",
       ),
       self.assertRaisesRegex(
         RunError,
-        '^The base experiment was edited while the sweep went on. Put it '
-        'back, and start the sweep again to go on.$',
+        '^The base experiment was edited during the sweep. Restore it, '
+        'then start the sweep again to continue.$',
       ),
     ):
       self.sweep("sweep.parameters = {'RATE': [0.1, 0.2]}")
@@ -343,8 +529,8 @@ class RealTest(config_case.ConfigCase):
     self.assertRegex(status.stdout, r'1 +0 +0.01 +[\d.]+ +completed\n')
     self.assertRegex(
       status.stdout,
-      r'Trial 1 failed, seed 0: exit status 1: The (validation )?loss must '
-      r'be finite\. Received: nan in step ',
+      r'Trial 1 failed, exit status 1: The (validation )?loss of step \d+ '
+      r'is nan, ',
     )
 
 
@@ -390,7 +576,7 @@ sweep.parameters = {
 
   def test_ends_of_ranges(self):
     self.assert_refused(
-      _SAMPLED.replace('r.low = 2', 'r.low = 0'),
+      _SAMPLED.replace('low = 2', 'low = 0'),
       'train.width must be a positive integer. '
       'Received: train.width=0 at changes.gin:5.',
     )
@@ -405,13 +591,15 @@ sweep.parameters = {
     for changes, message in (
       (
         'sweep.parameters = {}',
-        'sweep: parameters must hold a value for each of one or more.\n'
+        'sweep: parameters and each of its lists must not be empty.\n'
         '  sweep.parameters is bound at changes.gin:2.',
       ),
       (
         'sweep.trials = 3',
-        "sweep: trials must be None for sampler = 'grid', and a positive "
-        'integer for others. Received: trials=3.\n'
+        "sweep: sampler = 'grid' needs trials = None and parameters without "
+        'ranges; another sampler needs a number of trials. Received: trials = '
+        '3.\n'
+        '  sweep.parameters is bound at x.gin:9.\n'
         '  sweep.sampler is bound at x.gin:13.\n'
         '  sweep.trials is bound at changes.gin:2.',
       ),
@@ -419,10 +607,12 @@ sweep.parameters = {
         _SAMPLED.replace('@optuna.samplers.RandomSampler', "'grid'").replace(
           '= 3', '= None'
         ),
-        "sweep: parameters must be lists for sampler = 'grid'. Received: a "
-        'range for RATE.\n'
+        "sweep: sampler = 'grid' needs trials = None and parameters without "
+        'ranges; another sampler needs a number of trials. Received: trials = '
+        'None.\n'
         '  sweep.parameters is bound at changes.gin:5.\n'
-        '  sweep.sampler is bound at changes.gin:3.',
+        '  sweep.sampler is bound at changes.gin:3.\n'
+        '  sweep.trials is bound at changes.gin:4.',
       ),
       (
         "sweep.metric = 'accuracy'",
@@ -446,8 +636,7 @@ sweep.parameters = {
     self.write('swept/notes.txt', 'mine')
     with self.assertRaisesRegex(
       InputError,
-      r'/swept must be the directory of a sweep. Received: one without '
-      r'config.gin.$',
+      r'/swept is not the directory of a sweep: it has no config.gin.$',
     ):
       self.sweep()
 

@@ -1,4 +1,4 @@
-"""Compares runs: what they were configured with, what ran, what came out.
+"""Compares the configurations, the provenance and the results of runs.
 
 ./bazelw run //tinygin:compare -- --picture=curves.png runs/a runs/b
 """
@@ -29,7 +29,7 @@ _RESULTS = (
   ('images/s', 'images_per_second'),
   ('seconds', 'seconds'),
 )
-# What of a start can make a difference to what comes out.
+# The parts of a start's provenance that can change the results.
 _PROVENANCE = (
   'git.commit',
   'git.diff',
@@ -41,12 +41,12 @@ _PROVENANCE = (
   'data_set.fingerprint',
 )
 
-# More runs have lines, not columns.
+# More runs than this are shown as lines, not as columns.
 _MOST_COLUMNS = 5
-# Characters of a line of what tells runs apart.
+# Characters of a line of a label.
 _LABEL_WIDTH = 60
-# What may differ in runs whose results are averaged.
-_REPEATED = ('train.seed', 'train.run_dir')
+# Runs are averaged even if these differ.
+_MAY_DIFFER = ('train.seed', 'train.run_dir', 'devices', 'intra_op_threads')
 
 _PICTURE = flags.DEFINE_string(
   'picture', None, 'Draw the curves of the runs to this file, such as a.png.'
@@ -54,7 +54,7 @@ _PICTURE = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> None:
-  """Prints what differs in the runs, results, and means over seeds."""
+  """Prints the differences of the runs, their results and means over seeds."""
   runs = argv[1:]
   if len(runs) < 2:
     raise errors.InputError(
@@ -79,15 +79,17 @@ def main(argv: list[str]) -> None:
     for each in directories
   ]
   rows = differences.differences(*configurations)
-  if rows:
-    print(_table('parameter', runs, rows))
-  else:
-    print('The configurations are equal.')
+  print(
+    _table('parameter', runs, rows) if rows else 'The configurations are equal.'
+  )
   print()
-  if rows := differences.differing(origins):
-    print(_table('provenance', runs, rows), end='\n\n')
+  if origin_rows := differences.differing(origins):
+    print(_table('provenance', runs, origin_rows), end='\n\n')
   print(_results(results, runs))
-  groups = _groups(configurations, runs)
+  seeds = [
+    differences.values(each).get('train.seed', '') for each in configurations
+  ]
+  groups = _groups([*rows, *origin_rows], seeds, runs)
   if any(len(members) > 1 for members in groups.values()):
     print()
     print(_means(groups, results))
@@ -102,7 +104,7 @@ def main(argv: list[str]) -> None:
 
 
 def _origins(starts: list[dict[str, Any]]) -> dict[str, str]:
-  """Returns what ran, from each start of a run on, by name."""
+  """Returns the provenance of a run by name, with all of its starts."""
   found: dict[str, dict[str, None]] = {}
   for start in starts:
     if start.get('step') and start.get('changes'):
@@ -114,10 +116,10 @@ def _origins(starts: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
-  """Yields what stands in a value, long texts by their SHA-256."""
+  """Yields the values within a value; of long texts the SHA-256."""
   if isinstance(value, dict):
     for key, each in value.items():
-      if key not in ('file', 'text'):  # Of a module, `sha256` says it all.
+      if key not in ('file', 'text'):  # `sha256` stands for a module.
         yield from _leaves(f'{name}.{key}', each)
   elif isinstance(value, list):
     yield name, ' '.join(map(str, value))
@@ -141,7 +143,7 @@ def _results(results: list[dict[str, Any]], runs: list[str]) -> str:
 def _table(
   title: str, runs: list[str], rows: list[differences.Difference]
 ) -> str:
-  """Returns a table with a column, or of many runs a line, for each."""
+  """Returns a table with a column for each run, or a line if they are many."""
   lines = [(title, *runs), *((row.name, *row.values) for row in rows)]
   if len(runs) > _MOST_COLUMNS:
     lines = [*zip(*lines, strict=True)]
@@ -155,21 +157,23 @@ def _lookup(record: dict[str, Any], path: str) -> Any:
   return value
 
 
-def _groups(configurations: list[str], runs: list[str]) -> dict[str, list[int]]:
-  """Returns runs that differ in their seed only, by what tells them apart.
+def _groups(
+  rows: list[differences.Difference], seeds: list[str], runs: list[str]
+) -> dict[str, list[int]]:
+  """Returns the runs that differ in their seed only, by their label.
 
-  Of parameters that change together, as by a macro, the first is named.
+  The label holds what distinguishes the group. Of parameters that change
+  together, as by a macro, it names the first.
   """
   distinct = {
     row.values: row.name
-    for row in reversed(differences.differences(*configurations))
-    if row.name not in _REPEATED
+    for row in reversed(rows)
+    if row.name not in _MAY_DIFFER
   }
   groups: dict[tuple[str, ...], dict[str, int]] = {}
-  for index, configuration in enumerate(configurations):
+  for index, seed in enumerate(seeds):
     key = tuple(values[index] for values in distinct)
-    # A run that was repeated with its seed says nothing of other seeds.
-    seed = differences.values(configuration).get('train.seed', '')
+    # A repetition with the same seed is no further sample.
     groups.setdefault(key, {}).setdefault(seed, index)
   names = [*distinct.values()]
   return {
@@ -183,7 +187,7 @@ def _groups(configurations: list[str], runs: list[str]) -> dict[str, list[int]]:
 
 
 def _means(groups: dict[str, list[int]], results: list[dict[str, Any]]) -> str:
-  """Returns a table of means ± deviations (of a sample) over the seeds."""
+  """Returns a table of means ± sample deviations over the seeds."""
 
   def mean(members: list[int], path: str) -> str:
     values = [_lookup(results[index], path) for index in members]
@@ -206,15 +210,15 @@ def _means(groups: dict[str, list[int]], results: list[dict[str, Any]]) -> str:
 
 
 def _draw(groups: dict[str, list[pathlib.Path]], picture: str) -> None:
-  from tinygin.reporting import curves  # With matplotlib, which is slow.
+  from tinygin.reporting import curves  # Imports matplotlib, which is slow.
 
   path = paths.resolve(picture)
   try:
     drawn = curves.draw(groups, path)
   except (OSError, ValueError) as error:
     raise errors.InputError(
-      f'--picture must be the file of a picture, such as curves.png. Received: '
-      f'--picture={picture} ({error}).'
+      f'--picture must be a picture file that can be written, such as '
+      f'curves.png. Received: --picture={picture} ({error}).'
     ) from error
   if not drawn:
     raise errors.InputError(

@@ -2,7 +2,7 @@
 
   ./bazelw run //tinygin:sweep -- --gin_file=gin/sweeps/quickstart.gin
 
-The same command goes on with a sweep that was stopped.
+The same command continues a sweep that was stopped.
 """
 
 import datetime
@@ -15,16 +15,16 @@ from tinygin.config import paths
 from tinygin.training import run_directory
 
 _RERUN_FAILED = flags.DEFINE_bool(
-  'rerun_failed', False, 'Run again, or go on with, the trials that failed.'
+  'rerun_failed', False, 'Run the failed trials again, or continue them.'
 )
 entry_point.define_config_flags()
 
 
 def main(argv: list[str]) -> int:
-  """Runs what is left of the sweep, prints and writes the ranked table.
+  """Runs the trials that are not done; prints and writes the ranked table.
 
   Returns:
-    The exit status: 1 when not one trial has been completed.
+    The exit status: 1 if no trial was completed.
   """
   del argv
   configuration = entry_point.load_from_flags('sweep')
@@ -44,12 +44,10 @@ def main(argv: list[str]) -> int:
     'sweep',
     'sweep.directory',
   ) as path:
-    study = studies.open_study(sweep, path, texts)
+    study = studies.open_study(sweep, path, texts, _RERUN_FAILED.value)
     run_directory.write(
       path / run_directory.CONFIG, texts['configuration'].encode()
     )
-    if _RERUN_FAILED.value:
-      studies.retry_failed(study)
     driver.Driver(sweep, study, path).run()
     table = results.write(study, sweep, path)
   print(table)

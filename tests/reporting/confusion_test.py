@@ -1,7 +1,9 @@
 """Pictures of confusion matrices can be read."""
 
 import itertools
+import warnings
 
+import matplotlib
 import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -60,6 +62,21 @@ class ConfusionTest(parameterized.TestCase):
     (axes,) = _draw(2).axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     self.assertEqual(names, ['WIDE-WINGED WANDERING M…', 'class 1'])
+
+  def test_any_name_can_be_drawn(self):
+    names = ['$_{', '$\\frac', 'Größe — Ελληνικά', '日本', 'a\nb']
+    drawn = confusion.draw(np.eye(5, dtype=int), names, 'costs $_{ and $^')
+    (axes,) = drawn.axes
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    self.assertEqual(shown, [*names[:3], 'class 3', 'class 4'])
+    with warnings.catch_warnings():
+      warnings.simplefilter('error')  # Of characters that the font lacks.
+      self.assertStartsWith(confusion.png(drawn), b'\x89PNG')
+
+  def test_the_user_s_settings_change_nothing(self):
+    expected = confusion.png(_draw(3))
+    with matplotlib.rc_context({'text.usetex': True, 'font.family': 'serif'}):
+      self.assertEqual(confusion.png(_draw(3)), expected)
 
   def test_a_thousand_classes_are_a_picture_too(self):
     drawn = _draw(1000)

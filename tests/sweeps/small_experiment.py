@@ -1,4 +1,4 @@
-"""A root that stands for train's and needs no TensorFlow."""
+"""A root in place of train's that needs no TensorFlow."""
 
 import dataclasses
 from typing import Annotated
@@ -19,6 +19,13 @@ class Train:
   rate: Annotated[float, Gt(0)]
   width: Annotated[int, Ge(1)]
   levels: tuple[int, ...]
+  mark: bool | int | float
   behaviour: Literal[
-    'train', 'fail once', 'crash', 'stop the sweep once', 'diverge'
+    'train',
+    'fail once',
+    'crash',
+    'stop the sweep once',
+    'diverge',
+    'ignore SIGTERM',
+    'write no result',
   ]

@@ -1,6 +1,6 @@
-"""Stands for train: a program that needs no TensorFlow.
+"""A program in place of train that needs no TensorFlow.
 
-What it does besides writing a metric is up to `train.behaviour`.
+It writes a metric, and does what `train.behaviour` names.
 """
 
 import json
@@ -21,16 +21,22 @@ def main(argv: list[str]) -> None:
   directory.mkdir(exist_ok=True)
   again = (directory / 'begun').exists()
   (directory / 'begun').touch()
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+  signal.signal(
+    signal.SIGTERM,
+    signal.SIG_IGN
+    if train.behaviour == 'ignore SIGTERM'
+    else lambda *_: sys.exit(143),
+  )
   top1 = round(train.rate * train.width + 0.1 * train.seed, 4)
-  if train.behaviour == 'diverge':
+  endless = train.behaviour in ('diverge', 'ignore SIGTERM')
+  if endless:
     top1 -= 1
   lines = [
     json.dumps({'step': step, 'split': 'validation', 'top1': top1 * step / 7})
     for step in range(1, 8)
   ]
   (directory / 'metrics.jsonl').write_text('\n'.join(lines) + '\n')
-  if train.behaviour == 'diverge':
+  if endless:
     while True:  # Until the sweep prunes it.
       signal.pause()
   if train.behaviour == 'fail once' and not again:
@@ -42,7 +48,9 @@ def main(argv: list[str]) -> None:
     os.kill(os.getppid(), signal.SIGTERM)
     while True:
       signal.pause()
-  print('Gone on.' if again else 'Trained.')
+  print('Continued.' if again else 'Trained.')
+  if train.behaviour == 'write no result':
+    return
   result = {'validation': {'top1': top1, 'count': len(train.levels)}}
   (directory / 'result.json').write_text(json.dumps(result))
 

@@ -255,6 +255,11 @@ class DescribeTest(config_case.ConfigCase):
       [f"dataset.data_dir = '{data}'"],
     )
 
+  def test_class_names_are_any_text(self):
+    names = ['Größe, 大きさ', 'one\u2028name', 'x\x85y', ' $ ']
+    run_directory.write_classes(self.directory, names)
+    self.assertEqual(run_directory.read_classes(self.directory), names)
+
   def test_another_configuration_is_refused(self):
     self._describe()
     text = self._config()

@@ -7,8 +7,10 @@ import numpy as np
 from matplotlib import colors
 from matplotlib import figure
 
+from tinygin.reporting import drawing
+
 _DOTS_PER_INCH = 120
-# So that a name of this size fits beside each row, and a count into each cell.
+# A name of this size fits beside each row, and a count into each cell.
 _FONT_POINTS = 6.5
 _ROW_INCHES, _COUNTED_ROW_INCHES = 0.11, 0.32
 _MOST_COUNTED, _MOST_NAMED = 30, 300
@@ -17,18 +19,19 @@ _NAME_LENGTH = 24
 _NAME_INCHES, _TITLE_INCHES = 1.8, 0.4
 
 
+@drawing.plain_text()
 def draw(
   counts: np.ndarray, class_names: Sequence[str], title: str
 ) -> figure.Figure:
-  """Draws a confusion matrix: the darker, the more of a class went there.
+  """Draws a confusion matrix: the larger the share of a class, the darker.
 
-  Up to 30 classes each cell says its count, too; up to 300 classes are named,
-  by the first of their names.
+  With up to 30 classes each cell shows its count. With up to 300 classes each
+  is named, by the part of its name before the first comma.
 
   Args:
     counts: integers (classes, classes) by true and predicted class.
     class_names: the names of the classes.
-    title: what stands above.
+    title: the title.
   """
   classes = len(class_names)
   counted = classes <= _MOST_COUNTED
@@ -39,14 +42,14 @@ def draw(
   start = _NAME_INCHES / whole
   axes = drawn.add_axes((start, start, side / whole, side / whole))
   shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-  # Its root, so that rare confusions are seen beside the diagonal.
+  # The square root makes rare confusions visible beside the diagonal.
   axes.imshow(shares, 'Blues', norm=colors.PowerNorm(0.5, 0, 1))
-  # From the right, so that it may reach over the names.
+  # Aligned at the right, because it may extend over the names.
   axes.set_title(title, fontsize=1.3 * _FONT_POINTS, loc='right')
   axes.set_xlabel('predicted', fontsize=_FONT_POINTS)
   axes.set_ylabel('true', fontsize=_FONT_POINTS)
   if classes <= _MOST_NAMED:
-    names = [_short(name) for name in class_names]
+    names = drawing.drawable([*map(_short, class_names)])
     axes.set_xticks(range(classes), names, rotation=90, fontsize=_FONT_POINTS)
     axes.set_yticks(range(classes), names, fontsize=_FONT_POINTS)
   if counted:
@@ -58,6 +61,7 @@ def draw(
   return drawn
 
 
+@drawing.plain_text()
 def png(drawn: figure.Figure) -> bytes:
   """Returns a picture as a PNG file."""
   buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Pictures of images and what is to be said about each."""
+"""Pictures of images with captions."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,11 @@ from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFont
 
+from tinygin.reporting import drawing
+
 _SIDE = 128
 _GAP = 6
-_FONT_SIZE = 12
+_FONT_SIZE = 11
 _LINE = 15
 
 
@@ -19,11 +21,11 @@ def grid(
   """Returns a white sheet with a caption below each image.
 
   Args:
-    images: uint8 (height, width, 3), all of one size. Small ones are enlarged
-      by a whole factor, so that their pixels are seen as they are.
-    captions: for each image, of equally many lines; what is too long for the
-      column is cut.
-    columns: of the sheet.
+    images: uint8 (height, width, 3), all of one size. Small images are enlarged
+      by a whole factor, so that their pixels stay sharp.
+    captions: one for each image, with equally many lines. Lines that are wider
+      than the image are cut.
+    columns: the number of columns of the sheet.
   """
   height, width = images[0].shape[:2]
   factor = max(_SIDE // width, 1)
@@ -35,7 +37,7 @@ def grid(
     'RGB', (columns * cell[0] + _GAP, rows * cell[1] + _GAP), 'white'
   )
   draw = ImageDraw.Draw(sheet)
-  font = ImageFont.load_default(_FONT_SIZE)
+  font = ImageFont.truetype(drawing.DEJAVU_SANS, _FONT_SIZE)
   for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
     row, column = divmod(number, columns)
     left, top = column * cell[0] + _GAP, row * cell[1] + _GAP

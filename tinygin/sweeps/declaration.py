@@ -1,4 +1,4 @@
-"""What a sweep is: the root of a sweep's configuration."""
+"""The root of a sweep's configuration."""
 
 import dataclasses
 import itertools
@@ -13,9 +13,9 @@ from typing import Any
 from typing import Literal
 
 import gin
+import numpy as np
 import optuna
 from annotated_types import Ge
-from annotated_types import Gt
 from annotated_types import Len
 from optuna import distributions
 
@@ -26,31 +26,8 @@ from tinygin.config import statements
 from tinygin.training import run_directory
 
 Positive = Annotated[int, Ge(1)]
-# Beyond so many combinations, each value is checked once only.
+# With more combinations than this, each value is checked only once.
 _MOST_CHECKED = 1000
-
-
-@gin.register
-def uniform(low: float, high: float) -> distributions.FloatDistribution:
-  """Numbers from low to high, all equally likely."""
-  return distributions.FloatDistribution(low, high)
-
-
-@gin.register
-def log_uniform(
-  low: Annotated[float, Gt(0)],
-  high: Annotated[float, Gt(0)],
-) -> distributions.FloatDistribution:
-  """Numbers from low to high whose logarithms are equally likely."""
-  return distributions.FloatDistribution(low, high, log=True)
-
-
-@gin.register
-def uniform_integer(
-  low: int, high: int, step: Positive
-) -> distributions.IntDistribution:
-  """The integers low, low + step, … up to high, all equally likely."""
-  return distributions.IntDistribution(low, high, step=step)
 
 
 Range = distributions.FloatDistribution | distributions.IntDistribution
@@ -59,29 +36,32 @@ Range = distributions.FloatDistribution | distributions.IntDistribution
 @gin.register('sweep')
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-  """Everything that defines a sweep; each field is bound as `sweep.FIELD`.
+  """The declaration of a sweep; each field is bound as `sweep.FIELD`.
 
   Attributes:
-    name: the study's name, by which several machines share it.
-    directory: where runs, results and pictures go; one for each process.
-    storage: URL of an Optuna storage; None: a SQLite file in the directory.
-    gin_files: the base experiment, as `--gin_file` of train.
-    gin_bindings: what all trials bind, as `--gin_bindings` of train.
-    parameters: what varies. From a macro or parameter to the list of its values
-      or a range (`@log_uniform()`, …); or from a word to what changes together:
-      named bindings, `{'small': 'WIDTH = 16; EPOCHS = 4', …}`.
-    seeds: each trial is run with each of them as `train.seed`.
-    metric: what trials are ranked by, at the end of the run, on the validation
-      split; the mean over the seeds.
-    direction: whether much or little of it is good.
-    sampler: `grid` for every combination of the lists, or Optuna's, such as
-      `@optuna.samplers.TPESampler`.
-    sampler_seed: what the sampler draws from.
-    trials: how many trials the study has; None for a grid, which has as many as
-      there are combinations.
-    pruner: Optuna's, such as `@optuna.pruners.MedianPruner()`, which judges the
-      run of each trial's first seed after every evaluation; None: none.
-    parallel: how many runs go on at the same time.
+    name: the name of the study. Several machines share it by this name.
+    directory: the folder for the runs, the table and the pictures. Each process
+      needs its own.
+    storage: the URL of an Optuna storage; None for an SQLite file in the
+      directory.
+    gin_files: the base experiment, like `--gin_file` of train.
+    gin_bindings: bindings of all trials, like `--gin_bindings` of train.
+    parameters: the parameters that vary. A macro or parameter has a list of
+      values or a range (`@optuna.distributions.FloatDistribution()`, …).
+      Parameters that change together have a common name and named bindings,
+      `{'small': 'WIDTH = 16; EPOCHS = 4', …}`.
+    seeds: the values of `train.seed`. Each trial is run with every seed.
+    metric: the metric of the validation split by which trials are ranked. It is
+      taken at the end of the runs and averaged over the seeds.
+    direction: whether to maximize or to minimize the metric.
+    sampler: `grid` for every combination of the lists, or an Optuna sampler,
+      such as `@optuna.samplers.TPESampler`.
+    sampler_seed: the seed of the sampler.
+    trials: the number of trials; None for a grid, which has one trial for each
+      combination.
+    pruner: an Optuna pruner, such as `@optuna.pruners.MedianPruner()`, or None.
+      It judges the run of each trial's first seed after every evaluation.
+    parallel: the number of runs at the same time.
   """
 
   name: str
@@ -108,45 +88,56 @@ class Sweep:
     if not self.parameters or not all(
       isinstance(each, Range) or each for each in self.parameters.values()
     ):
-      raise ValueError('parameters must hold a value for each of one or more.')
-    if (self.sampler == 'grid') != (self.trials is None):
+      raise ValueError('parameters and each of its lists must not be empty.')
+    ranged = any(isinstance(each, Range) for each in self.parameters.values())
+    if (self.sampler == 'grid') != (self.trials is None) or (
+      self.sampler == 'grid' and ranged
+    ):
       raise ValueError(
-        "trials must be None for sampler = 'grid', and a positive integer for "
-        f'others. Received: trials={self.trials}.'
+        "sampler = 'grid' needs trials = None and parameters without ranges; "
+        f'another sampler needs a number of trials. Received: '
+        f'trials = {self.trials}.'
       )
-    for name, domain in self.domains.items():
-      if self.sampler == 'grid' and isinstance(domain, Range):
-        raise ValueError(
-          f"parameters must be lists for sampler = 'grid'. Received: a range "
-          f'for {name}.'
-        )
 
   @property
   def domains(self) -> dict[str, dict[str, str] | Range]:
-    """Each parameter's range, or its choices with what they bind."""
+    """Each parameter's range, or the bindings of each of its choices."""
     return {
       name: values
       if isinstance(values, Range)
       else dict(values)
       if isinstance(values, Mapping)
-      else {_choice(value): f'{name} = {value!r}' for value in values}
+      else {
+        choice: f'{name} = {value!r}'
+        for choice, value in zip(_choices(values), values, strict=True)
+      }
       for name, values in self.parameters.items()
     }
 
   @property
   def points(self) -> list[dict[str, Any]]:
-    """The parameters of each trial: of a grid all, else to be sampled."""
+    """The fixed parameters of each point: all of a grid's, or none."""
     if self.trials is not None:
       return [{}] * self.trials
     return [
-      *_combinations({name: [*each] for name, each in self.domains.items()})
+      dict(zip(self.domains, labels, strict=True))
+      for labels in itertools.product(*self.domains.values())
     ]
+
+  def sampler_of(self, point: int) -> optuna.samplers.BaseSampler:
+    """Returns a sampler for a point: seeded with its index, or of the grid."""
+    seeds = np.random.SeedSequence([self.sampler_seed, point])
+    seed = int(seeds.generate_state(1)[0])
+    if self.sampler != 'grid':
+      return self.sampler(seed=seed)
+    random = optuna.samplers.RandomSampler(seed)
+    return optuna.samplers.PartialFixedSampler(self.points[point], random)
 
   def bindings(
     self, parameters: Mapping[str, Any], seed: int, run_dir: str
   ) -> list[str]:
-    """Returns what a run is started with, as `--gin_bindings` of train."""
-    # In one text, in which nothing may be bound twice.
+    """Returns the `--gin_bindings` of a run."""
+    # One text, because no name may be bound twice in a text.
     lines = [
       domain[parameters[name]]
       if isinstance(domain, dict)
@@ -157,16 +148,16 @@ class Sweep:
     return [*self.gin_bindings, '\n'.join(lines)]
 
   def check(self, place: Callable[[str], statements.Place]) -> None:
-    """Checks what trials will be configured with, as train does.
+    """Checks the configurations of the trials, as train does.
 
-    Of ranges both ends are checked. Of more than 1,000 combinations each value
-    is checked once.
+    It checks all combinations of values and of the ends of ranges, or, if there
+    are more than 1,000, each of these once.
 
     Args:
-      place: tells where a field of the sweep is bound.
+      place: returns the place where a field of the sweep is bound.
 
     Raises:
-      InputError: with each fault of any trial on a line.
+      InputError: a trial's configuration is wrong. Each fault is on a line.
     """
     faults: dict[str, None] = {}
     for parameters in self._checked_points():
@@ -186,9 +177,9 @@ class Sweep:
       )
 
   def base(self) -> str:
-    """Returns the complete configuration of the first trial checked.
+    """Returns the complete configuration of the first point.
 
-    It changes if, and only if, someone has edited the base experiment.
+    It changes if and only if someone edits the base experiment.
     """
     return self._load(next(self._checked_points())).text()
 
@@ -197,27 +188,27 @@ class Sweep:
     return loading.load(self.gin_files, bindings, root='train')
 
   def _checked_points(self) -> Iterator[dict[str, Any]]:
-    values = {
-      name: [*domain] if isinstance(domain, dict) else [domain.low, domain.high]
-      for name, domain in self.domains.items()
-    }
-    if math.prod(map(len, values.values())) <= _MOST_CHECKED:
-      yield from _combinations(values)
-      return
-    first = {name: each[0] for name, each in values.items()}
-    yield first
-    for name, each in values.items():
-      for value in each[1:]:
-        yield {**first, name: value}
+    """Yields every combination of values, with both ends of a range.
+
+    If there are too many, it yields each value in one combination.
+    """
+    values = [
+      [domain.low, domain.high] if isinstance(domain, Range) else [*domain]
+      for domain in self.domains.values()
+    ]
+    combinations = itertools.product(*values)
+    if math.prod(map(len, values)) > _MOST_CHECKED:
+      combinations = (
+        [each[min(index, len(each) - 1)] for each in values]
+        for index in range(max(map(len, values)))
+      )
+    for chosen in combinations:
+      yield dict(zip(self.domains, chosen, strict=True))
 
 
-def _choice(value: Any) -> bool | int | float | str | None:
-  """Returns what stands for a value in a storage, which keeps no sequences."""
-  return value if isinstance(value, int | float | str | None) else repr(value)
-
-
-def _combinations(
-  values: Mapping[str, Sequence[Any]],
-) -> Iterator[dict[str, Any]]:
-  for chosen in itertools.product(*values.values()):
-    yield dict(zip(values, chosen, strict=True))
+def _choices(values: Sequence[Any]) -> Sequence[Any]:
+  """Returns names of values that Optuna can store and distinguish."""
+  numbers = all(type(each) in (int, float) for each in values)
+  unique = numbers and len(set(values)) == len(values)
+  # Texts distinguish 1, 1.0 and True, which are equal.
+  return values if unique else [*map(repr, values)]

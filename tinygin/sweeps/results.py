@@ -1,10 +1,10 @@
-"""What came of a sweep: a ranked table and pictures."""
+"""The results of a sweep: a ranked table and pictures."""
 
 import csv
+import io
 import itertools
 import pathlib
 import statistics
-import warnings
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -13,64 +13,71 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optuna
 import tabulate
+from matplotlib import ticker
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from tinygin.config import differences
+from tinygin.reporting import drawing
 from tinygin.sweeps import declaration
 from tinygin.sweeps import studies
+from tinygin.training import run_directory
 
 
 def write(
   study: optuna.Study, sweep: declaration.Sweep, directory: pathlib.Path
 ) -> str:
-  """Writes `results.md`, `results.csv`, and pictures of completed trials.
+  """Writes `results.md`, `results.csv`, and pictures of the completed trials.
 
-  `slices.png` shows the metric against each parameter that has varied. With two
-  or more of them there is `importance.png` (PED-ANOVA, Watanabe et al. 2023,
-  https://arxiv.org/abs/2304.10255).
+  `slices.png` shows the metric against each parameter that varied. If there are
+  two or more, `importance.png` shows their importance by PED-ANOVA (Watanabe et
+  al. 2023, https://arxiv.org/abs/2304.10255). A picture that cannot be drawn is
+  a warning.
 
   Returns:
-    The table of the trials, the completed ones first and of these the best,
-    and why others have failed.
+    The table of the trials, the best completed ones first, and the reasons of
+    those that failed.
   """
-  rows = [
-    _row(trial, sweep, rank) for rank, trial in enumerate(_ranked(study), 1)
-  ]
-  with open(directory / 'results.csv', 'w', newline='') as file:
-    writer = csv.DictWriter(file, rows[0])
-    writer.writeheader()
-    writer.writerows(rows)
+  rows = _rows(study, sweep)
+  content = io.StringIO()
+  writer = csv.DictWriter(content, rows[0], lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(rows)
+  run_directory.write(directory / 'results.csv', content.getvalue().encode())
   pictures = _draw(study, sweep, directory)
   shown = ''.join(f'\n![{each[:-4]}]({each})\n' for each in pictures)
-  (directory / 'results.md').write_text(
-    f'# {sweep.name}\n\n{_text(rows, "github")}\n{shown}'
-  )
+  text = f'# {sweep.name}\n\n{_text(rows, "github")}\n{shown}'
+  run_directory.write(directory / 'results.md', text.encode())
   return _text(rows, 'simple')
 
 
-def _ranked(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-  sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
+def _rows(
+  study: optuna.Study, sweep: declaration.Sweep
+) -> list[dict[str, Any]]:
+  """Returns the trials: the completed ones ranked, then the others."""
   order = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
-  order += [TrialState.RUNNING, TrialState.WAITING]  # In other processes.
-  return sorted(
-    studies.points(study),
-    key=lambda each: (order.index(each.state), sign * (each.value or 0.0)),
+  order += [TrialState.RUNNING, TrialState.WAITING]  # Rerun by others.
+  sign = -1 if sweep.direction == 'maximize' else 1
+  ranked = sorted(
+    enumerate(studies.points(study, sweep)),
+    key=lambda each: (order.index(each[1].state), sign * (each[1].value or 0)),
   )
+  return [
+    _row(trial, sweep, point, rank)
+    for rank, (point, trial) in enumerate(ranked, 1)
+  ]
 
 
 def _row(
-  trial: optuna.trial.FrozenTrial, sweep: declaration.Sweep, rank: int
+  trial: FrozenTrial, sweep: declaration.Sweep, point: int, rank: int
 ) -> dict[str, Any]:
-  """Returns what is known of a trial; the deviation is that of a sample."""
+  """Returns a line of the table, with the sample deviation."""
   completed = trial.state == TrialState.COMPLETE
-  row = {
-    'rank': rank if completed else None,
-    'trial': trial.user_attrs['point'],
-  }
+  row = {'rank': rank if completed else None, 'trial': point}
   row |= {name: trial.params.get(name) for name in sweep.domains}
   row[sweep.metric] = trial.value
   if len(sweep.seeds) > 1:
-    values = trial.user_attrs.get('values', [])
+    values = trial.user_attrs['values'] if completed else []
     row['deviation'] = statistics.stdev(values) if completed else None
     row |= {
       f'seed {seed}': value
@@ -81,11 +88,11 @@ def _row(
     TrialState.PRUNED: f'pruned at step {trial.last_step}',
     TrialState.FAIL: 'failed',
   }.get(trial.state, 'open')
-  return row | {'reason': trial.user_attrs.get('reason')}
+  return row | {'reason': trial.user_attrs.get(studies.REASON)}
 
 
 def _text(rows: Sequence[Mapping[str, Any]], style: str) -> str:
-  """Returns a table in a format of tabulate's, and below it the reasons."""
+  """Returns a table in a format of tabulate, followed by the reasons."""
   table = tabulate.tabulate(
     [
       [differences.cell(row[name]) for name in row if name != 'reason']
@@ -106,34 +113,32 @@ def _text(rows: Sequence[Mapping[str, Any]], style: str) -> str:
 def _draw(
   study: optuna.Study, sweep: declaration.Sweep, directory: pathlib.Path
 ) -> list[str]:
-  """Draws what the completed trials suffice for; returns the files' names."""
-  completed = study.get_trials(False, [TrialState.COMPLETE])
+  """Draws the parameters that varied; returns the names of the pictures."""
+  completed = study.get_trials(states=[TrialState.COMPLETE])
   varied = [
     name
     for name in sweep.domains
     if len({trial.params[name] for trial in completed}) > 1
   ]
-  drawn = []
   plots = optuna.visualization.matplotlib
-  with warnings.catch_warnings():
-    warnings.simplefilter('ignore', optuna.exceptions.ExperimentalWarning)
-    if varied:
-      axes = plots.plot_slice(study, varied, target_name=sweep.metric)
-      for each in np.ravel(axes):  # Names of parameters are long.
+  drawn = []
+  for name, plot, least in (
+    ('slices.png', plots.plot_slice, 1),
+    ('importance.png', plots.plot_param_importances, 2),
+  ):
+    if len(varied) < least:
+      continue
+    with drawing.optional(name), drawing.plain_text():
+      axes = np.ravel(plot(study, params=varied, target_name=sweep.metric))
+      for each in axes:  # Names of parameters are long.
         each.tick_params('x', which='both', labelsize='small', labelrotation=30)
         each.xaxis.label.set_size('small')
-      np.ravel(axes)[0].figure.set_size_inches(4 * len(varied) + 1, 5)
-      drawn.append(_save(axes, directory / 'slices.png'))
-    if len(varied) > 1:
-      axes = plots.plot_param_importances(
-        study, params=varied, target_name=sweep.metric
-      )
-      drawn.append(_save(axes, directory / 'importance.png'))
+        if each.get_xscale() == 'log':  # Without mathematics.
+          each.xaxis.set_major_formatter(ticker.LogFormatter())
+          each.xaxis.set_minor_formatter(ticker.LogFormatter())
+      figure = axes[0].figure
+      figure.set_size_inches(4 * len(varied) + 1, 5)
+      figure.savefig(directory / name, dpi=120, bbox_inches='tight')
+      plt.close(figure)
+      drawn.append(name)
   return drawn
-
-
-def _save(axes: object, path: pathlib.Path) -> str:
-  figure = np.ravel(axes)[0].figure
-  figure.savefig(path, dpi=120, bbox_inches='tight')
-  plt.close(figure)
-  return path.name

@@ -1,6 +1,8 @@
-"""A run of a trial: a process of its own."""
+"""A run of a trial, in its own process."""
 
+import contextlib
 import json
+import math
 import os
 import pathlib
 import signal
@@ -13,13 +15,19 @@ from tinygin.config import errors
 from tinygin.config import paths
 from tinygin.training import run_directory
 
-# How many lines of a message tell why a run has failed.
+# Lines of a message that are shown as the reason of a failure.
 _REASON_LINES = 3
+# How long a run may take to save its state and to end.
+_STOP_SECONDS = 120
 _TRAIN = (sys.executable, '-m', 'tinygin.train')
 
 
+class FailedError(errors.RunError):
+  """A run has failed."""
+
+
 class Run:
-  """A process that trains, with its output in a file beside its directory."""
+  """A process that trains. Its output goes to a file beside its directory."""
 
   def __init__(
     self,
@@ -28,8 +36,8 @@ class Run:
   ):
     """Starts the process.
 
-    It is in a session of its own: what a terminal sends reaches the sweep
-    alone, which passes it on.
+    It has its own session, so that Ctrl-C in a terminal reaches the sweep
+    alone, which then stops its runs.
 
     Args:
       arguments: the flags of train.
@@ -53,7 +61,7 @@ class Run:
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        close_fds=False,  # It holds the sweep's lock, too.
+        close_fds=False,  # It also holds the lock of the sweep's directory.
       )
 
   def ended(self) -> bool:
@@ -62,38 +70,51 @@ class Run:
 
   def stop(self) -> None:
     """Asks the process to save its state and to end."""
-    self._process.send_signal(signal.SIGTERM)  # Nothing, where it has ended.
+    self._process.terminate()
 
   def wait(self) -> None:
-    """Waits for the end of the process."""
-    self._process.wait()
+    """Waits for the end of the process; kills it if that takes too long."""
+    try:
+      self._process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+      with contextlib.suppress(ProcessLookupError):
+        os.killpg(self._process.pid, signal.SIGKILL)
+      self._process.wait()
 
   def result(self, metric: str) -> float:
     """Returns a validation metric at the end of the run.
 
     Raises:
-      RunError: the run has failed; the message says in a line how.
+      FailedError: the run has failed; the message gives the reason in one line.
     """
     status = self._process.returncode
-    if status == 0:
-      path = self.directory / run_directory.RESULT
-      values = json.loads(path.read_text())['validation']
-      if metric in values:
-        return values[metric]
-      raise errors.RunError(f'{metric} is not among {", ".join(values)}')
+    if status:
+      # A traceback ends with the exception.
+      lines = _lines(self._message)[:_REASON_LINES] or _lines(self._log)[-1:]
+    else:
+      value = self._value(metric)
+      if math.isfinite(value):
+        return value
+      lines = [f'{run_directory.RESULT} holds no finite validation {metric}.']
     how = (
       f'killed by {signal.Signals(-status).name}'
       if status < 0
       else f'exit status {status}'
     )
-    # A traceback ends in the exception, and a crash in whatever is known.
-    lines = _lines(self._message)[:_REASON_LINES] or _lines(self._log)[-1:]
-    raise errors.RunError(
+    raise FailedError(
       f'{how}: {" | ".join(lines)} (see {paths.display(str(self._log))})'
     )
 
+  def _value(self, metric: str) -> float:
+    """Returns the metric of a run that has succeeded; NaN if it is missing."""
+    try:
+      text = (self.directory / run_directory.RESULT).read_text(encoding='utf-8')
+      return float(json.loads(text)['validation'][metric])
+    except (OSError, ValueError, LookupError, TypeError):
+      return math.nan
+
 
 def _lines(path: pathlib.Path) -> list[str]:
-  """Returns the lines of a file that are not empty; of none, none."""
-  text = path.read_text(errors='replace') if path.exists() else ''
+  """Returns the lines of a file that are not empty; none without a file."""
+  text = path.read_text('utf-8', 'replace') if path.exists() else ''
   return [*filter(None, map(str.strip, text.splitlines()))]

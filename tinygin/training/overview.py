@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from tinygin.data import batches
 from tinygin.data import source
 from tinygin.reporting import confusion
+from tinygin.reporting import drawing
 from tinygin.reporting import logs
 from tinygin.reporting import pictures
 from tinygin.training import evaluation
@@ -80,7 +82,7 @@ def write_end(
 def _mistakes(
   outcome: evaluation.Outcome, split: source.Split, wrong: np.ndarray
 ) -> np.ndarray:
-  names = split.class_names
+  names = drawing.drawable(split.class_names)
   captions = [
     f'{names[outcome.labels[each]]}\n'
     f'{outcome.probabilities[each]:.2f} {names[outcome.predictions[each]]}'
@@ -100,6 +102,8 @@ def _hyperparameters(provenance: dict) -> dict[str, bool | int | float | str]:
     if (name := f'{each["component"]}.{each["parameter"]}')
     not in _NO_HYPERPARAMETERS
     and each['source'] != 'default'
+    # As a text it would hide the numbers of other runs from the filter.
+    and each['value'] is not None
   }
 
 
@@ -118,11 +122,12 @@ def _sheet(
     augmentation=experiment.augmentation,
     count=_ROWS * _COLUMNS,
   )
-  captions = [_caption(row, split.class_names) for row in labels.numpy()]
+  names = drawing.drawable(split.class_names)
+  captions = [_caption(row, names) for row in labels.numpy()]
   return np.asarray(pictures.grid(images.numpy(), captions, _COLUMNS))
 
 
-def _caption(probabilities: np.ndarray, names: tuple[str, ...]) -> str:
+def _caption(probabilities: np.ndarray, names: Sequence[str]) -> str:
   """Returns the class name; for a mixed image, both with their weights."""
   first, second = np.argsort(-probabilities, kind='stable')[:2]
   if not probabilities[second]:

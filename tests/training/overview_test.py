@@ -1,0 +1,78 @@
+"""What TensorBoard shows of runs."""
+
+import argparse
+import pathlib
+
+from absl.testing import absltest
+from tensorboard import context as contexts
+from tensorboard.backend.event_processing import data_provider
+from tensorboard.backend.event_processing import plugin_event_multiplexer
+from tensorboard.plugins import base_plugin
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import backend_context
+
+from tinygin.reporting import logs
+from tinygin.training import overview
+
+
+def _provenance(decay):
+  values = {'decay': decay, 'network': '@wide'}
+  return {
+    'starts': [
+      {
+        'parameters': [
+          {
+            'component': 'train',
+            'parameter': name,
+            'value': value,
+            'text': str(value),
+            'source': 'a.gin:1',
+          }
+          for name, value in values.items()
+        ]
+      }
+    ]
+  }
+
+
+class HyperparametersTest(absltest.TestCase):
+  def test_a_number_that_is_none_in_another_run_is_filtered_as_a_number(self):
+    directory = pathlib.Path(self.create_tempdir().full_path)
+    for name, decay in (('a', None), ('b', 0.1), ('c', 0.2)):
+      (directory / name).mkdir()
+      log = logs.Logs(directory / name, {})
+      log.write_hyperparameters(overview._hyperparameters(_provenance(decay)))
+      log.close()
+    self.assertEqual(
+      _types(directory),
+      {
+        'train.decay': api_pb2.DATA_TYPE_FLOAT64,
+        'train.network': api_pb2.DATA_TYPE_STRING,
+      },
+    )
+
+
+def _types(directory):
+  """Returns the types of hyperparameters as TensorBoard sees them."""
+  multiplexer = plugin_event_multiplexer.EventMultiplexer()
+  multiplexer.AddRunsFromDirectory(str(directory))
+  multiplexer.Reload()
+  context = backend_context.Context(
+    base_plugin.TBContext(
+      data_provider=data_provider.MultiplexerDataProvider(multiplexer, ''),
+      flags=argparse.Namespace(generic_data='true'),
+    )
+  )
+  request = contexts.RequestContext()
+  found = context.experiment_from_metadata(
+    request,
+    '',
+    include_metrics=False,
+    hparams_run_to_tag_to_content=context.hparams_metadata(request, ''),
+    data_provider_hparams=context.hparams_from_data_provider(request, '', None),
+  )
+  return {each.name: each.type for each in found.hparam_infos}
+
+
+if __name__ == '__main__':
+  absltest.main()
