@@ -9,8 +9,10 @@ the tasks that have a report, unless the task or the versions have changed.
 import contextlib
 import functools
 import json
+import signal
 import sys
 import threading
+import urllib.request
 import uuid
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ import apache_beam as beam
 import tqdm
 from apache_beam.options import pipeline_options
 from apache_beam.runners import runner as beam_runner
+from apache_beam.runners.portability import flink_runner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from etils import epath
 
@@ -82,7 +85,12 @@ def run(
   with _progress(tasks, title):
     pipeline = beam.Pipeline(runner, options)
     apply(pipeline, work, list(digests))
-    _wait(pipeline.run())
+    stop = signal.getsignal(signal.SIGINT)
+    result = pipeline.run()
+    # At SIGINT, Beam would stop the job server that it has started, and then
+    # could not cancel the job.
+    signal.signal(signal.SIGINT, stop)
+    _wait(result, options)
   reports = []
   for task in tasks:
     found = _read_report(task.path, digests[task.path])
@@ -147,7 +155,10 @@ def _read_report(path: str, digest: str) -> dict[str, Any] | None:
   return found if found.get('task') == digest else None
 
 
-def _wait(result: beam_runner.PipelineResult) -> None:
+def _wait(
+  result: beam_runner.PipelineResult,
+  options: pipeline_options.PipelineOptions | None,
+) -> None:
   """Waits for a job; cancels it when the wait is interrupted."""
   try:
     result.wait_until_finish()
@@ -157,6 +168,7 @@ def _wait(result: beam_runner.PipelineResult) -> None:
     print(f'Cancelling {name}.', file=sys.stderr)
     try:
       result.cancel()
+      _cancel_on_flink(options, job.rpartition('_')[0])
     except BaseException as error:  # A second Ctrl-C ends the wait for it.
       print(
         f'Could not cancel {name}: {error!r}. It may still be running. Cancel '
@@ -165,6 +177,24 @@ def _wait(result: beam_runner.PipelineResult) -> None:
         file=sys.stderr,
       )
     raise
+
+
+def _cancel_on_flink(
+  options: pipeline_options.PipelineOptions | None, name: str
+) -> None:
+  """Cancels a job by Flink's REST API; Beam's job server leaves it running."""
+  if options is None:
+    return
+  master = options.view_as(pipeline_options.FlinkRunnerOptions).flink_master
+  if master in flink_runner.MAGIC_HOST_NAMES:
+    return
+  jobs = f'{flink_runner.FlinkRunner.add_http_scheme(master)}/jobs'
+  with urllib.request.urlopen(f'{jobs}/overview') as response:
+    found = json.load(response)['jobs']
+  for each in found:
+    if each['name'] == name:
+      request = urllib.request.Request(f'{jobs}/{each["jid"]}', method='PATCH')
+      urllib.request.urlopen(request).close()
 
 
 @contextlib.contextmanager
