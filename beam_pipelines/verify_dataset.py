@@ -65,12 +65,21 @@ def main(argv: list[str]) -> None:
 
 
 def _find(root: str) -> list[str]:
-  # data_dir/name/configuration/version
-  found = [
-    os.fspath(path.parent)
-    for depth in range(4)
-    for path in epath.Path(root).glob('*/' * depth + 'dataset_info.json')
-  ]
+  # `glob` would take the characters [, ] and * in `root` for a pattern.
+  found, folders = [], [epath.Path(root)]
+  for _ in range(4):  # data_dir/name/configuration/version
+    found += [
+      os.fspath(each)
+      for each in folders
+      if (each / 'dataset_info.json').exists()
+    ]
+    folders = [
+      child
+      for each in folders
+      if each.is_dir()
+      for child in each.iterdir()
+      if child.is_dir()
+    ]
   if not found:
     raise errors.InputError(
       f'--data_dir must be a data set, or a folder that contains data sets. '
