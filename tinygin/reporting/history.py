@@ -1,4 +1,4 @@
-"""Reads `metrics.jsonl`, also while the run goes on."""
+"""Reads `metrics.jsonl`, also while the run is training."""
 
 import json
 import pathlib
@@ -9,7 +9,7 @@ METRICS = 'metrics.jsonl'
 def values(
   directory: pathlib.Path, split: str, name: str
 ) -> list[tuple[int, float]]:
-  """Returns a metric by step, as far as it is written.
+  """Returns the values of a metric written so far.
 
   Args:
     directory: the run's directory.
@@ -17,11 +17,13 @@ def values(
     name: the metric, such as `top1`.
 
   Returns:
-    Pairs of step and value; none when there is no file, or no such metric.
+    Pairs of step and value; none if the file or the metric does not exist.
   """
   path = directory / METRICS
-  # What follows the last line break is being written.
-  lines = path.read_text().split('\n')[:-1] if path.exists() else []
+  # Text after the last line break is still being written.
+  lines = (
+    path.read_text(encoding='utf-8').split('\n')[:-1] if path.exists() else []
+  )
   return [
     (line['step'], line[name])
     for line in map(json.loads, lines)

@@ -1,4 +1,4 @@
-"""Durations in steps, epochs or images, and how many steps they are."""
+"""Durations in steps, epochs or images, and their conversion to steps."""
 
 import dataclasses
 import math
@@ -25,12 +25,12 @@ Period = Annotated[
 
 @dataclasses.dataclass(frozen=True)
 class Timeline:
-  """How a run's time is counted.
+  """Converts the durations of a run to steps.
 
   Attributes:
     examples: examples in an epoch.
     batch_size: examples in a step, over all replicas.
-    length: of the run, as `steps` takes it.
+    length: length of the run, as for `steps`.
   """
 
   examples: int
@@ -39,7 +39,7 @@ class Timeline:
 
   @property
   def total_steps(self) -> int:
-    """Steps of the whole run; a last part of a batch counts as a step."""
+    """Steps of the whole run; a partial last batch counts as a step."""
     return self.steps(self.length)
 
   def steps(self, duration: float | str) -> int:
@@ -60,7 +60,7 @@ class Timeline:
     return self._steps_for_images(images)
 
   def due(self, step: int, period: str) -> bool:
-    """Whether a period ends after so many steps, as at the end of the run."""
+    """Whether a period, or the run, ends after this number of steps."""
     return step >= self.total_steps or step % self.steps(period) == 0
 
   def steps_until(self, step: int, period: str) -> int:
@@ -73,5 +73,5 @@ class Timeline:
     return step * self.batch_size / self.examples
 
   def _steps_for_images(self, images: float) -> int:
-    # Rounded first, so that 0.1 epochs of 1,000 images are 100, not 100.00…01.
+    # Rounded first: 0.1 epochs of 1,000 images are 100 images, not 100.00…01.
     return math.ceil(round(images / self.batch_size, 6))

@@ -24,49 +24,49 @@ Steps = Annotated[
 class Profile:
   """Starts and stops TensorFlow's profiler between calls of the loop.
 
-  A run that goes on from within the chosen steps profiles nothing; one that
-  goes on from before them profiles them again, in place of what was there.
+  A run resumed within the chosen steps profiles nothing; one resumed before
+  them profiles them again and replaces the old profile.
   """
 
   def __init__(self, steps: Steps | None, directory: pathlib.Path):
-    """Takes what is profiled.
+    """Does not start the profiler yet.
 
     Args:
       steps: the first step and the one after the last; None: no step.
-      directory: the run's; the profile is written to `plugins/profile` in it.
+      directory: the run's directory; profiles go to `plugins/profile` in it.
     """
     self._steps = steps or ()
     self._directory = directory
     self._running = False
 
   def distances(self, step: int) -> list[int]:
-    """Returns the numbers of steps until something is due.
+    """Returns the numbers of steps until a call of the loop must end.
 
-    That is the start and the end of profiling, and between them each step,
-    whether profiled or not: sums over steps must be rounded alike in a run that
-    goes on from there.
+    It ends at the start and the end of profiling and, between them, after each
+    step, also in a resumed run that does not profile: calls of other lengths
+    would round sums over steps differently.
     """
     ahead = [each - step for each in self._steps if each > step]
     return [1, *ahead] if len(ahead) == 1 else ahead
 
   def marked(self, step: int) -> tf.profiler.experimental.Trace:
-    """Tells the profiler that the body is a training step."""
+    """Marks the body as a training step for the profiler."""
     return tf.profiler.experimental.Trace('train', step_num=step, _r=1)
 
   def start(self, step: int) -> None:
-    """Starts the profiler where that is due before a step."""
+    """Starts the profiler if this step is the first to profile."""
     if self._steps and step == self._steps[0]:
       shutil.rmtree(self._directory / 'plugins', ignore_errors=True)
       tf.profiler.experimental.start(str(self._directory))
       self._running = True
 
   def stop(self, step: int) -> None:
-    """Stops the profiler where that is due, so many steps being done."""
+    """Stops the profiler if this many steps complete the profile."""
     if self._running and step == self._steps[1]:
       tf.profiler.experimental.stop()
       self._running = False
 
   def close(self) -> None:
-    """Drops what was not profiled to its end."""
+    """Discards an incomplete profile."""
     if self._running:
       tf.profiler.experimental.stop(save=False)

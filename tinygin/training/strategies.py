@@ -1,4 +1,4 @@
-"""Where a run computes: the `tf.distribute` strategies."""
+"""The `tf.distribute` strategies: the devices of a run."""
 
 import contextlib
 import json
@@ -29,11 +29,11 @@ def mirrored(
   """Returns a `MirroredStrategy` over all GPUs, or over the CPU without any.
 
   Args:
-    logical_cpus: number of replicas where there is no GPU: the CPU is divided
-      into that many logical devices. More than one is for tests.
+    logical_cpus: number of logical devices, and so of replicas, that the CPU
+      is divided into if there is no GPU. More than one is for tests.
 
   Raises:
-    InputError: TensorFlow runs already, with another number of devices.
+    InputError: TensorFlow has started already with another number of devices.
   """
   gpus = tf.config.list_physical_devices('GPU')
   if not gpus and logical_cpus > 1:
@@ -45,7 +45,7 @@ def mirrored(
     except RuntimeError as error:
       raise errors.InputError(
         'mirrored.logical_cpus must be set before TensorFlow starts. '
-        f'Received: {logical_cpus} in a process that computes already.'
+        f'Received: {logical_cpus} after it has started in this process.'
       ) from error
   devices = tf.config.list_logical_devices('GPU' if gpus else 'CPU')
   return tf.distribute.MirroredStrategy([device.name for device in devices])
@@ -55,12 +55,12 @@ def mirrored(
 def multi_worker() -> tf.distribute.Strategy:
   """Returns a `MultiWorkerMirroredStrategy` over the workers of `TF_CONFIG`.
 
-  Waits until all of them have started. Without that environment variable this
-  process is the only worker.
+  Waits until all of them have started. If that environment variable is not set,
+  this process is the only worker.
 
   Raises:
-    InputError: `TF_CONFIG` is not as it must be, or names an address that this
-      process cannot listen on.
+    InputError: `TF_CONFIG` is malformed, or this process cannot listen on its
+      address.
   """
   text = os.environ.get('TF_CONFIG')
   if text and not _is_task(text):
@@ -74,14 +74,14 @@ def multi_worker() -> tf.distribute.Strategy:
       return tf.distribute.MultiWorkerMirroredStrategy()
   except tf.errors.OpError as error:
     raise errors.InputError(
-      'The workers of TF_CONFIG must find each other, each at its own address. '
-      f'Received: {text}, and {error.message}.'
+      'The workers of TF_CONFIG cannot connect. Each needs an address of its '
+      f'own that the others reach. Received: {text}; {error.message}.'
     ) from error
 
 
 @contextlib.contextmanager
 def _mortal() -> Iterator[None]:
-  """Lets signals end a wait of TensorFlow, where no handler would be called."""
+  """Restores default signal handling: TensorFlow's wait calls no handlers."""
   handlers = {
     number: signal.signal(number, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGTERM)

@@ -1,0 +1,28 @@
+"""Signals are collected, unless the program was started to ignore them."""
+
+import signal
+
+from absl.testing import absltest
+
+from tinygin.training import signals
+
+
+class SignalsTest(absltest.TestCase):
+  def test_collects_and_restores(self):
+    before = signal.getsignal(signal.SIGTERM)
+    with signals.collected(signal.SIGTERM, signal.SIGHUP) as received:
+      signal.raise_signal(signal.SIGHUP)
+      signal.raise_signal(signal.SIGTERM)
+    self.assertEqual(received, [signal.SIGHUP, signal.SIGTERM])
+    self.assertIs(signal.getsignal(signal.SIGTERM), before)
+
+  def test_what_nohup_ignores_stays_ignored(self):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    self.addCleanup(signal.signal, signal.SIGHUP, before)
+    with signals.collected(signal.SIGHUP) as received:
+      signal.raise_signal(signal.SIGHUP)
+    self.assertEmpty(received)
+
+
+if __name__ == '__main__':
+  absltest.main()
