@@ -88,6 +88,7 @@ def train(
   ):
     describe(state.step)
     run_directory.write_classes(directory, training.class_names)
+    saved.prune(experiment.keep_checkpoints, state.best_step)
     run = _Run(
       experiment,
       timeline,
@@ -333,14 +334,13 @@ def _restore(
   saved: checkpoints.Checkpoints,
   cluster: workers.Workers,
 ) -> tuple[states.State, bool]:
-  """Restores the newest checkpoint; returns its state, and if it is new."""
+  """Returns the state of the newest checkpoint, and whether the run is new."""
   saved.sweep()
   restored = saved.restore_newest()
   if restored is None and experiment.init_from is not None:
     learner.initialize(experiment.init_from, experiment.init_head)
   restored = cluster.share_state(restored, learner.variables())
   state = states.State.restored(restored)
-  saved.prune(experiment.keep_checkpoints, state.best_step)
   learner.rate_scale.assign(state.plateau.scale)
   return state, restored is None
 
