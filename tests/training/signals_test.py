@@ -1,4 +1,4 @@
-"""Signals are collected, unless the program was started to ignore them."""
+"""Signals are collected, except a SIGHUP that `nohup` ignores."""
 
 import signal
 
@@ -15,6 +15,13 @@ class SignalsTest(absltest.TestCase):
       signal.raise_signal(signal.SIGTERM)
     self.assertEqual(received, [signal.SIGHUP, signal.SIGTERM])
     self.assertIs(signal.getsignal(signal.SIGTERM), before)
+
+  def test_collects_what_a_background_job_ignores(self):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    self.addCleanup(signal.signal, signal.SIGINT, before)
+    with signals.collected(signal.SIGINT) as received:
+      signal.raise_signal(signal.SIGINT)
+    self.assertEqual(received, [signal.SIGINT])
 
   def test_what_nohup_ignores_stays_ignored(self):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 def collected(*numbers: signal.Signals) -> Iterator[list[int]]:
   """Collects signals, which then do not end the program.
 
-  A signal that the program was started to ignore, as SIGHUP is by `nohup`,
-  stays ignored.
+  SIGHUP stays ignored if the program was started to ignore it, as by `nohup`.
 
   Args:
     numbers: the signals to collect.
@@ -22,7 +21,7 @@ def collected(*numbers: signal.Signals) -> Iterator[list[int]]:
   before = {
     number: signal.signal(number, lambda number, _: received.append(number))
     for number in numbers
-    if signal.getsignal(number) is not signal.SIG_IGN
+    if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
   }
   try:
     yield received
