@@ -43,7 +43,8 @@ def setUpModule():
   global ROOT, RUN, RESULT, CLASSIFIER, EXPERIMENT, ENCODED
   ROOT = pathlib.Path(absltest.get_default_test_tmpdir()) / 'prediction'
   shutil.rmtree(ROOT, ignore_errors=True)
-  RUN = ROOT / 'run'
+  # Paths that TensorFlow would take for patterns.
+  RUN = ROOT / 'runs [v2]' / 'lr=[1,2] a\\b'
   bindings = [*_SMALL.splitlines(), f"dataset.data_dir = '{ROOT}/data'"]
   configuration = loading.load(['gin/quickstart.gin'], bindings, root='train')
   EXPERIMENT = configuration.build()
@@ -165,8 +166,8 @@ class PredictTest(parameterized.TestCase):
       self._predict(_save('whole.png', _large()), str(path))
     self.assertEqual(
       str(caught.exception),
-      f'{path} must be an image. Received: no BMP, GIF, JPEG, PNG, TIFF or '
-      "WEBP: it begins with b'broken!!'.",
+      f'Cannot read the image {path}: no BMP, GIF, JPEG, PNG, TIFF or WEBP: it '
+      "begins with b'broken!!'.",
     )
 
   def test_a_folder_without_images(self):
@@ -178,12 +179,12 @@ class PredictTest(parameterized.TestCase):
       self._predict(folder)
     self.assertEqual(
       str(caught.exception),
-      f'{folder} must hold images (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff,'
-      ' .webp). Received: a folder without any.',
+      f'The folder {folder} holds no images (.bmp, .gif, .jpeg, .jpg, .png, '
+      '.tif, .tiff, .webp).',
     )
 
   def test_a_sheet_that_cannot_be_written(self):
-    with self.assertRaisesRegex(errors.InputError, '--sheet must be a file'):
+    with self.assertRaisesRegex(errors.InputError, 'Cannot write --sheet='):
       self._predict(_save('two.png', _large()), sheet=str(ROOT / 'no/s.png'))
 
 

@@ -1,8 +1,8 @@
-"""Says what a trained network sees in images.
+"""Classifies images with a trained network.
 
   ./bazelw run //tinygin:predict -- --run_dir=runs/NAME IMAGE…
 
-Images are files of any usual kind and size, or folders of such.
+IMAGE is a BMP, GIF, JPEG, PNG, TIFF or WebP file, or a folder of such files.
 """
 
 import json
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> None:
   """Prints the most probable classes of each image."""
   files = [file for name in argv[1:] for file in _files(name)]
   if not files:
-    raise errors.InputError('predict takes images or folders. Received: none.')
+    raise errors.InputError('Name at least one image or folder of images.')
   directory = pathlib.Path(paths.find(_RUN_DIR.value))
   with native_output.hidden():
     experiment = run_directory.load(directory).build()
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> None:
 
 
 def _files(name: str) -> list[str]:
-  """Returns the file of that name, or the images in the folder."""
+  """Returns the named file, or the images in the named folder."""
   path = pathlib.Path(paths.find(name))
   if not path.is_dir():
     return [str(path)]
@@ -85,8 +85,7 @@ def _files(name: str) -> list[str]:
   )
   if not inside:
     raise errors.InputError(
-      f'{name} must hold images ({", ".join(_SUFFIXES)}). Received: a '
-      'folder without any.'
+      f'The folder {name} holds no images ({", ".join(_SUFFIXES)}).'
     )
   return inside
 
@@ -97,14 +96,14 @@ def _read(file: str, dataset: 'source.BuildableDataset') -> np.ndarray:
   except (OSError, errors.InputError) as error:
     reason = getattr(error, 'strerror', None) or error
     raise errors.InputError(
-      f'{paths.display(file)} must be an image. Received: {reason}.'
+      f'Cannot read the image {paths.display(file)}: {reason}.'
     ) from error
 
 
 def _predict(
   classifier: 'prediction.Classifier', images: np.ndarray
 ) -> Iterator[list[dict[str, int | float | str]]]:
-  """Yields the most probable classes of each image, the first the best."""
+  """Yields the most probable classes of each image, best first."""
   for start in range(0, len(images), _BATCH):
     rows = classifier.probabilities(images[start : start + _BATCH]).numpy()
     for row in rows:
@@ -131,8 +130,7 @@ def _write_sheet(images: np.ndarray, found: list[dict]) -> None:
     sheet.save(path, 'PNG')
   except OSError as error:
     raise errors.InputError(
-      f'--sheet must be a file that can be written. Received: {path} '
-      f'({error.strerror}).'
+      f'Cannot write --sheet={path}: {error.strerror}.'
     ) from error
 
 

@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
   run_dir = resumed or experiment.run_dir
   # Only the first worker writes to the run's directory.
   keeps = not (_DRY.value or cluster.number)
-  with cluster.loss_noticed():
+  with cluster.reporting_lost_workers():
     cluster.check_same(configuration.text(), run_dir)
     with _directory(run_dir, keeps) as directory:
       result = _train(experiment, configuration, directory)

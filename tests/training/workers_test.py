@@ -53,7 +53,7 @@ def _train(directory, number, after_loops, **changes):
       strategy, model=_network, average_decay=0.9, **changes
     )
     spread = workers.Workers(strategy)
-    with spread.loss_noticed():
+    with spread.reporting_lost_workers():
       spread.check_same(f'seed {experiment.seed}', 'run')
       trainer.train(
         experiment, directory, may_build=False, describe=lambda step: None
@@ -158,7 +158,7 @@ class WorkersTest(parameterized.TestCase):
     for each in said:
       self.assertIn(
         'All workers must be started with the same gin files and bindings. '
-        'Received: others by some of them than by worker 0.',
+        'Some differ from those of worker 0.',
         each.splitlines(),
       )
 
@@ -166,9 +166,9 @@ class WorkersTest(parameterized.TestCase):
     # TensorFlow's threads may write after it.
     self.assertRegex(
       said,
-      rf'(?m)^Worker {worker} of 2 must reach all others\. Received: \w+; one '
-      r'of them has ended or cannot be reached\. The checkpoints are whole; '
-      r'start all workers again to go on from the last\.$',
+      rf'(?m)^Worker {worker} of 2 lost contact: another worker has ended or '
+      r'cannot be reached \(\w+\)\. Checkpoints are intact; start all workers '
+      r'again to continue from the last\.$',
     )
 
 

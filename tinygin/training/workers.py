@@ -1,4 +1,4 @@
-"""The processes that a run may be spread over: what they tell each other."""
+"""Communication between the worker processes of a run."""
 
 import contextlib
 import dataclasses
@@ -15,13 +15,13 @@ from tinygin.config import errors
 
 @dataclasses.dataclass(frozen=True)
 class Workers:
-  """The workers of a strategy: one process, or those that `TF_CONFIG` names.
+  """The workers of a strategy: one process, or the processes in `TF_CONFIG`.
 
-  All of them call the same methods in the same order. The first worker is the
-  chief: it alone writes to the run's directory.
+  All workers must call the same methods in the same order. Worker 0 is the
+  chief. Only the chief writes to the run's directory.
 
   Attributes:
-    strategy: the run's strategy.
+    strategy: the strategy of the run.
   """
 
   strategy: tf.distribute.Strategy
@@ -36,7 +36,7 @@ class Workers:
 
   @property
   def number(self) -> int:
-    """The number of this worker; 0 is the chief."""
+    """The index of this worker; 0 is the chief."""
     return self.strategy.cluster_resolver.task_id if self.count > 1 else 0
 
   def share_state(
@@ -44,10 +44,10 @@ class Workers:
     state: dict[str, Any] | None,
     groups: Mapping[str, Mapping[str, tf.Variable]],
   ) -> dict[str, Any] | None:
-    """Gives every worker the variables of the chief; returns its state.
+    """Copies the chief's variables to every worker and returns its state.
 
     Args:
-      state: JSON-serialisable.
+      state: JSON-serialisable; only the chief's is used.
       groups: variables by group and path.
     """
     if self.count == 1:
@@ -60,7 +60,7 @@ class Workers:
     return json.loads(self.share_text(json.dumps(state)))
 
   def share_text(self, text: str) -> str:
-    """Returns the text that the chief gives."""
+    """Returns the text that the chief passes."""
     if self.count == 1:
       return text
     content = text.encode()
@@ -68,30 +68,30 @@ class Workers:
     return self._from_chief(content[:length].ljust(length)).decode()
 
   def check_same(self, configuration: str, run_dir: str) -> None:
-    """Refuses workers that would train different things.
+    """Checks that all workers have the same configuration.
 
     Args:
-      configuration: all that is bound.
-      run_dir: the directory that the chief writes to.
+      configuration: the text of the complete configuration.
+      run_dir: the directory of the run.
 
     Raises:
-      InputError: they would.
+      InputError: configurations differ, or the directory contains `{time}`.
     """
     if self.count > 1 and '{time}' in run_dir:
       raise errors.InputError(
-        'train.run_dir must be the same for all workers, with no {time} in it. '
-        f'Received: {run_dir}. Set RUN_DIR.'
+        'With several workers, train.run_dir must not contain {time}, so that '
+        f'they all use the same directory. Received: {run_dir}. Set RUN_DIR.'
       )
     differs = self.share_text(configuration) != configuration
     if self.greatest(int(differs)):
       self.leave_together()
       raise errors.InputError(
         'All workers must be started with the same gin files and bindings. '
-        'Received: others by some of them than by worker 0.'
+        'Some differ from those of worker 0.'
       )
 
   def greatest(self, number: int) -> int:
-    """Returns the greatest of the numbers that the workers give."""
+    """Returns the maximum of the numbers that the workers pass."""
     if self.count == 1:
       return number
     values = self.strategy.experimental_distribute_values_from_function(
@@ -100,17 +100,17 @@ class Workers:
     return int(tf.reduce_max(self.strategy.gather(values, axis=0)))
 
   def leave_together(self) -> None:
-    """Waits until all workers are here: one that ends cuts the others off."""
-    # One that has left already has heard from this one that it is here.
+    """Waits for all workers: one that ends disconnects the others."""
+    # A worker that has left already knew that this one had arrived.
     with contextlib.suppress(*_LOST):
       self.greatest(0)
 
   @contextlib.contextmanager
-  def loss_noticed(self) -> Iterator[None]:
-    """Says in one message that another worker is lost.
+  def reporting_lost_workers(self) -> Iterator[None]:
+    """Replaces TensorFlow's errors about a lost worker by one message.
 
-    TensorFlow's workers tell each other every few seconds that they live; what
-    waits for one that no longer does fails after about ten.
+    TensorFlow's workers exchange heartbeats. Operations that wait for a lost
+    worker fail after about ten seconds.
 
     Raises:
       RunError: another worker has ended, or cannot be reached.
@@ -122,14 +122,13 @@ class Workers:
       if not lost:
         raise
       raise errors.RunError(
-        f'Worker {self.number} of {self.count} must reach all others. '
-        f'Received: {type(error).__name__}; one of them has ended or cannot '
-        'be reached. The checkpoints are whole; start all workers again to go '
-        'on from the last.'
+        f'Worker {self.number} of {self.count} lost contact: another worker '
+        f'has ended or cannot be reached ({type(error).__name__}). Checkpoints '
+        'are intact; start all workers again to continue from the last.'
       ) from error
 
   def _from_chief(self, content: bytes) -> bytes:
-    """Returns the chief's bytes, as many as are given here."""
+    """Returns the chief's bytes; all workers must pass the same number."""
     padding = -len(content) % np.dtype(np.int32).itemsize
     elements = np.frombuffer(content + bytes(padding), np.int32)
 
@@ -142,7 +141,7 @@ class Workers:
     values = self.strategy.experimental_distribute_values_from_function(
       of_replica
     )
-    # To add zeros to integers leaves every bit.
+    # Adding zeros to integers changes no bit.
     total = self.strategy.reduce('SUM', values, axis=None)
     return total.numpy().tobytes()[: len(content)]
 
