@@ -247,6 +247,25 @@ class RunEvaluationTest(absltest.TestCase):
     )
     self.assertIn('[10, 20, 23]', str(caught.exception))
 
+  def test_read_only_folders(self):
+    def refuse(path, content):
+      del content
+      raise errors.RunError(f'Cannot write {path}: Read-only file system.')
+
+    expected = self._evaluation().evaluate('20')
+    self.assertEndsWith(expected.pop('file'), '.json')
+    shutil.rmtree(self.directory / 'evaluations')
+    with (
+      mock.patch.object(run_directory, 'write', refuse),
+      self.assertLogs(level='WARNING') as logged,
+    ):
+      found = self._evaluation().evaluate('20')
+      self.assertIsNone(found.pop('file'))
+      self.assertEqual(found, expected)
+      steps = [each['step'] for each in self._evaluation().follow()]
+    self.assertEqual(steps, [10, 20, 23])
+    self.assertIn('Read-only file system', ' '.join(logged.output))
+
   def test_follows_a_run_to_its_end(self):
     result = self.directory / 'result.json'
     result.unlink()

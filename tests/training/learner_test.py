@@ -320,6 +320,14 @@ class LearnerTest(parameterized.TestCase):
     ):
       learners.Learner(experiment, timeline, 9)
 
+  def test_the_network_must_end_in_logits(self):
+    def network():
+      model = _linear()
+      return keras.Sequential([model, keras.layers.Softmax()])
+
+    with self.assertRaisesRegex(errors.InputError, 'must end in logits'):
+      _build(model=network)
+
 
 if __name__ == '__main__':
   absltest.main()

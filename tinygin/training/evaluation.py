@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
+from absl import logging
 
 from tinygin.config import errors
 from tinygin.data import batches
@@ -79,8 +80,9 @@ class RunEvaluation:
       checkpoint: `best`, `latest` or the number of a step.
 
     Returns:
-      Split, step, options, metrics and the path of the JSON file, which also
-      holds the top-1 of each class and the confusion matrix (rows: true class).
+      Split, step, options, metrics and the path of the JSON file (None if it
+      cannot be written), which also holds the top-1 of each class and the
+      confusion matrix (rows: true class).
 
     Raises:
       InputError: the checkpoint does not exist, does not fit the network, or is
@@ -96,7 +98,11 @@ class RunEvaluation:
       'file': str(self._file(step)),
       **outcome.metrics().as_dict(),
     }
-    self._write(step, outcome, summary)
+    try:
+      self._write(step, outcome, summary)
+    except errors.RunError as error:  # Such as a read-only folder.
+      logging.warning('The evaluation is printed but not kept. %s', error)
+      summary['file'] = None
     return summary
 
   def follow(self) -> Iterator[dict[str, Any]]:
@@ -110,6 +116,7 @@ class RunEvaluation:
     Raises:
       RunError: the run has not ended, but no process is training it.
     """
+    done: set[int] = set()  # Files may be missing, where none can be written.
     while True:
       # Checked first: checkpoints saved before that are then found below.
       ended = (self._directory / run_directory.RESULT).exists()
@@ -117,9 +124,10 @@ class RunEvaluation:
       waiting = [
         step
         for step in checkpoints.steps(self._saved_in)
-        if not self._file(step).exists()
+        if step not in done and not self._file(step).exists()
       ]
       for step in waiting:
+        done.add(step)
         try:
           yield self.evaluate(str(step))
         except checkpoints.MissingError:
@@ -139,7 +147,6 @@ class RunEvaluation:
     self, step: int, outcome: 'Outcome', summary: Mapping[str, Any]
   ) -> None:
     file = self._file(step)
-    file.parent.mkdir(exist_ok=True)
     counts = outcome.confusion()
     classes = [
       {

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tinygin.config import closures
 from tinygin.config import errors
 from tinygin.data import records
+from tinygin.models import outputs
 from tinygin.training import average
 from tinygin.training import checkpoints
 from tinygin.training import durations
@@ -71,13 +72,14 @@ class Learner:
       classes: number of classes of the data set.
 
     Raises:
-      InputError: the network has a different number of outputs, the loss does
-        not return one value per example, or the optimizer is configured to do
-        what the trainer does.
+      InputError: the network has a different number of outputs or ends in
+        softmax, the loss does not return one value per example, or the
+        optimizer is configured to do what the trainer does.
     """
     self._experiment = experiment
     self.model = experiment.build_model()
     _check_classes(self.model, classes)
+    outputs.check_logits(self.model)
     _check_loss(experiment.loss, classes)
     weights = self.model.trainable_variables
     with experiment.strategy.scope(), closures.building():
