@@ -27,7 +27,7 @@ class ReferenceTest(absltest.TestCase):
       """\
 ### HorizontalFlip
 
-Mirrors some of the images.
+Flips some of the images from left to right.
 
 | | | expected | bound in |
 |---|---|---|---|
