@@ -21,6 +21,8 @@ class TimelineTest(parameterized.TestCase):
     ('64 images', 2),
     ('65 images', 3),
     (2.5, 79),
+    ('0.000001 images', 1),
+    (1e-9, 1),
   )
   def test_steps(self, duration, steps):
     timeline = durations.Timeline(examples=1000, batch_size=32, length=3)

@@ -74,4 +74,6 @@ class Timeline:
 
   def _steps_for_images(self, images: float) -> int:
     # Rounded first: 0.1 epochs of 1,000 images are 100 images, not 100.00…01.
-    return math.ceil(round(images / self.batch_size, 6))
+    # But no duration above 0 becomes 0 steps.
+    steps = math.ceil(round(images / self.batch_size, 6))
+    return steps or math.ceil(images / self.batch_size)
