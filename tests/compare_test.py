@@ -109,6 +109,11 @@ result""",
     ('versions', {'keras': '2'}, 'versions.keras'),
     ('python', '3.12', 'python'),
     ('data_set', {'fingerprint': 'b'}, 'data_set.fingerprint'),
+    (
+      'computation',
+      {'processor': 'a', 'environment': {'ONEDNN_MAX_CPU_ISA': 'AVX2'}},
+      'computation.environment.ONEDNN_MAX_CPU_ISA',
+    ),
   )
   def test_only_runs_that_differ_in_their_seed_alone_are_averaged(
     self, name, value, label
@@ -120,9 +125,19 @@ result""",
       'python': '3.11',
       'data_set': {'fingerprint': 'a'},
       'devices': ['CPU:0'],
+      'computation': {'processor': 'a', 'environment': {}},
     }
     result = {'validation': {'top1': 0.5}}
-    for seed, changes in enumerate(({}, {'devices': ['GPU:0']}, {name: value})):
+    hardware = {
+      'devices': ['GPU:0'],
+      'computation': {
+        'processor': 'b',
+        'gpus': ['c'],
+        'intra_op_threads': 8,
+        'environment': {},
+      },
+    }
+    for seed, changes in enumerate(({}, hardware, {name: value})):
       self.run_directory(
         f'run{seed}', f'train.seed = {seed}\n', result, [start | changes]
       )

@@ -45,8 +45,17 @@ _PROVENANCE = (
 _MOST_COLUMNS = 5
 # Characters of a line of a label.
 _LABEL_WIDTH = 60
-# Runs are averaged even if these differ.
-_MAY_DIFFER = ('train.seed', 'train.run_dir', 'devices', 'intra_op_threads')
+# Runs are averaged even if these differ: the seed, the directory, the hardware.
+_MAY_DIFFER = (
+  'train.seed',
+  'train.run_dir',
+  'devices',
+  'computation.processor',
+  'computation.instructions',
+  'computation.gpus',
+  'computation.gpu_driver',
+  'computation.intra_op_threads',
+)
 
 _PICTURE = flags.DEFINE_string(
   'picture', None, 'Draw the curves of the runs to this file, such as a.png.'
