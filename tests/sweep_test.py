@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -202,11 +203,12 @@ sweep.parallel = 4
     for name in ('what?', 'runs [1]', '100%', 'größer#2'):
       with self.subTest(name):
         self.swept = pathlib.Path(self.folder, name)
-        self.sweep(f"""
+        printed = self.sweep(f"""
 sweep.directory = '{name}'
 sweep.parameters = {{'RATE': [0.1, 0.2]}}
 sweep.parallel = 2
 """)
+        self.assertIn(f'--logdir={shlex.quote(str(self.swept))}/', printed)
         self.assertEqual(self.column('status'), ['completed'] * 2)
         self.assertTrue((self.swept / 'study.db').exists())
 

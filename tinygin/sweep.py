@@ -6,6 +6,7 @@ The same command continues a sweep that was stopped.
 """
 
 import datetime
+import shlex
 
 from absl import flags
 
@@ -51,10 +52,11 @@ def main(argv: list[str]) -> int:
     driver.Driver(sweep, study, path).run()
     table = results.write(study, sweep, path)
   print(table)
-  print(f'Sweep directory  {path}')
+  quoted = shlex.quote(str(path))
+  print(f'Sweep directory  {quoted}')
   print(
     'TensorBoard      ./bazelw run //tinygin:tensorboard -- '
-    f'--logdir={path}/trials'
+    f'--logdir={quoted}/trials'
   )
   return 0 if study.get_trials(False, [TrialState.COMPLETE]) else 1
 

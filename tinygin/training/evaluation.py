@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shlex
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -135,10 +136,10 @@ class RunEvaluation:
       if ended and not waiting:
         return
       if not (trains or waiting):
+        run = shlex.quote(str(self._directory))
         raise errors.RunError(
-          f'No process is training {self._directory}, and the run has not '
-          f'ended. Continue it with train --resume={self._directory}, then '
-          'follow it again.'
+          f'No process is training {run}, and the run has not ended. Continue '
+          f'it with train --resume={run}, then follow it again.'
         )
       if not waiting:
         time.sleep(_POLL_SECONDS)
