@@ -235,7 +235,9 @@ sweep.parameters = {
     ):
       printed = self.sweep()
     self.assertIn('completed', printed)
-    self.assertIn('slices.png cannot be drawn: no room', logged.output[0])
+    self.assertIn(
+      'Skipped the picture slices.png: RuntimeError: no room', logged.output[0]
+    )
     pictures = [path.name for path in self.swept.glob('*.png')]
     self.assertEqual(pictures, ['importance.png'])
 

@@ -1,6 +1,10 @@
 """Exceptions whose text is the whole message to the user."""
 
+import contextlib
 import signal
+from collections.abc import Iterator
+
+from absl import logging
 
 
 class InputError(Exception):
@@ -32,3 +36,16 @@ class StoppedError(RunError):
     super().__init__(f'Stopped by {signal.Signals(number).name}; {outcome}')
     self.number = number
     self.exit_status = 128 + number
+
+
+@contextlib.contextmanager
+def optional(name: str) -> Iterator[None]:
+  """Turns any error in the body into a warning, and continues without it.
+
+  Args:
+    name: what is then missing, for the warning.
+  """
+  try:
+    yield
+  except Exception as error:
+    logging.warning('Skipped %s: %s: %s', name, type(error).__name__, error)

@@ -1,17 +1,13 @@
-"""Drawing of pictures: texts as they are, and failures that stop nothing."""
+"""Draws texts in pictures as they are."""
 
 import contextlib
 import functools
 import pathlib
-from collections.abc import Iterator
 from collections.abc import Sequence
 
 import matplotlib
-from absl import logging
 from matplotlib import ft2font
 from matplotlib import style
-
-from tinygin.config import errors
 
 # Matplotlib's own font has Latin, Greek, Cyrillic and more, but no Chinese,
 # Japanese or Korean.
@@ -23,24 +19,6 @@ DEJAVU_SANS = pathlib.Path(
 def plain_text() -> contextlib.AbstractContextManager[None]:
   """Draws texts without mathematics, whatever the user's settings are."""
   return style.context(['default', {'text.parse_math': False}])
-
-
-@contextlib.contextmanager
-def optional(name: str) -> Iterator[None]:
-  """Logs a warning if a picture cannot be drawn, and continues without it.
-
-  Args:
-    name: the picture's name, for the warning.
-
-  Raises:
-    RunError: the picture cannot be written.
-  """
-  try:
-    yield
-  except errors.RunError:
-    raise
-  except Exception as error:
-    logging.warning('The picture %s cannot be drawn: %s', name, error)
 
 
 def drawable(names: Sequence[str]) -> list[str]:

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.histogram import summary_v2 as histogram_summary
 from tensorboard.plugins.hparams import api as hparams
@@ -35,19 +34,6 @@ _TRAINING = (*TIMES, 'gradient_norm', 'learning_rate', 'weight_norm')
 # The run itself: what belongs to neither split. TensorBoard finds the splits'
 # metrics for its table of hyperparameters below it.
 _RUN = ''
-
-
-@contextlib.contextmanager
-def optional(name: str) -> Iterator[None]:
-  """Turns any error into a warning: it must not end a run.
-
-  Args:
-    name: what is then missing, for the warning.
-  """
-  try:
-    yield
-  except Exception as error:
-    logging.warning('Skipped %s: %s: %s', name, type(error).__name__, error)
 
 
 class Logs:
@@ -159,7 +145,7 @@ class Logs:
     with self._writing():
       self._metrics.flush()
     for writer in self._writers.values():
-      with optional('TensorBoard files'):
+      with errors.optional('TensorBoard files'):
         writer.flush()
     return self._lengths()
 
@@ -172,13 +158,16 @@ class Logs:
     with self._writing():
       self._metrics.close()
     for writer in self._writers.values():
-      with optional('TensorBoard files'):
+      with errors.optional('TensorBoard files'):
         writer.close()
 
   @contextlib.contextmanager
   def _charting(self, name: str, step: int) -> Iterator[None]:
     """Writes TensorBoard summaries at a step; warns if that fails."""
-    with optional('TensorBoard files'), self._writers[name].as_default(step):
+    with (
+      errors.optional('TensorBoard files'),
+      self._writers[name].as_default(step),
+    ):
       yield
 
   @contextlib.contextmanager

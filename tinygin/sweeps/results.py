@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from tinygin.config import differences
+from tinygin.config import errors
 from tinygin.reporting import drawing
 from tinygin.sweeps import declaration
 from tinygin.sweeps import studies
@@ -128,7 +129,7 @@ def _draw(
   ):
     if len(varied) < least:
       continue
-    with drawing.optional(name), drawing.plain_text():
+    with errors.optional(f'the picture {name}'), drawing.plain_text():
       axes = np.ravel(plot(study, params=varied, target_name=sweep.metric))
       for each in axes:  # Names of parameters are long.
         each.tick_params('x', which='both', labelsize='small', labelrotation=30)

@@ -20,7 +20,6 @@ from tinygin.data import batches
 from tinygin.data import records
 from tinygin.data import source
 from tinygin.reporting import confusion
-from tinygin.reporting import logs
 from tinygin.training import average
 from tinygin.training import checkpoints
 from tinygin.training import experiment as experiments
@@ -166,7 +165,7 @@ class RunEvaluation:
       f'{self._split.name}, step {step:,}: top-1 {summary["top1"]:.4f} of '
       f'{summary["count"]:,} images'
     )
-    with logs.optional('the picture of the confusion matrix'):
+    with errors.optional('the picture of the confusion matrix'):
       drawn = confusion.draw(counts, self._split.class_names, title)
       picture = file.with_name(f'{file.stem}-confusion.png')
       run_directory.write(picture, confusion.png(drawn))

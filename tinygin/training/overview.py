@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tinygin.config import errors
 from tinygin.data import batches
 from tinygin.data import source
 from tinygin.reporting import confusion
@@ -41,7 +42,7 @@ def write_start(
     model: the network.
     split: the training examples.
   """
-  with logs.optional('the description of the run in TensorBoard'):
+  with errors.optional('the description of the run in TensorBoard'):
     texts = {
       name: (directory / name).read_text(encoding='utf-8')
       for name in (run_directory.CONFIG, run_directory.PROVENANCE)
@@ -50,9 +51,9 @@ def write_start(
     log.write_texts(texts)
     if provenance := texts.get(run_directory.PROVENANCE):
       log.write_hyperparameters(_hyperparameters(json.loads(provenance)))
-  with logs.optional("the network's graph in TensorBoard"):
+  with errors.optional("the network's graph in TensorBoard"):
     log.write_graph(_graph(model))
-  with logs.optional('the picture of augmented inputs'):
+  with errors.optional('the picture of augmented inputs'):
     log.write_picture('augmented_inputs', 0, _sheet(experiment, split))
 
 
@@ -67,12 +68,12 @@ def write_end(
     outcome: the last evaluation.
     split: the evaluated examples.
   """
-  with logs.optional('the picture of the confusion matrix'):
+  with errors.optional('the picture of the confusion matrix'):
     title = f'{split.name}, step {step:,}'
     matrix = confusion.draw(outcome.confusion(), split.class_names, title)
     with Image.open(io.BytesIO(confusion.png(matrix))) as picture:
       log.write_picture('confusion', step, np.asarray(picture.convert('RGB')))
-  with logs.optional('the picture of mistakes'):
+  with errors.optional('the picture of mistakes'):
     wrong = outcome.mistakes(_ROWS * _COLUMNS)
     if len(wrong):
       sheet = _mistakes(outcome, split, wrong)
