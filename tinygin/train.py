@@ -62,10 +62,11 @@ def main(argv: list[str]) -> int:
     raise errors.InputError('--resume and --dry cannot be combined.')
   if resumed and not flags.FLAGS.gin_file:
     flags.FLAGS.gin_file = [f'{resumed}/{run_directory.CONFIG}']
-    flags.FLAGS.gin_bindings = [
-      *run_directory.data_bindings(pathlib.Path(resumed)),
-      *flags.FLAGS.gin_bindings,
-    ]
+    given = flags.FLAGS.gin_bindings
+    # Last, so that messages number the given ones from 0.
+    if not any('data_dir' in each for each in given):
+      found = run_directory.data_bindings(pathlib.Path(resumed))
+      flags.FLAGS.gin_bindings = [*given, *found]
   with native_output.hidden():
     configuration = entry_point.load_from_flags('train')
     bound_at = configuration.place('run_dir')
