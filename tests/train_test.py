@@ -328,12 +328,9 @@ class WrongInputTest(absltest.TestCase):
     message = self._refused(
       'tinygin.train', *SMALL, "--gin_bindings=RUN_DIR = 'file/run'"
     )
-    self.assertEqual(
-      message,
-      f'The run directory {self.directory}/file/run must be a folder that can '
-      f'be written. Received: Not a directory ({self.directory}/file/run). '
-      'Choose another with train.run_dir.',
-    )
+    self.assertStartsWith(message, 'Cannot write to the run directory ')
+    self.assertIn(f'{self.directory}/file/run', message)
+    self.assertIn('train.run_dir', message)
 
   def test_a_run_that_does_not_exist(self):
     message = self._refused('tinygin.evaluate', '--run_dir=runs/none')
