@@ -293,6 +293,22 @@ class RunEvaluationTest(absltest.TestCase):
       # What is evaluated already is not done again.
       self.assertEmpty(list(followed.follow()))
 
+  def test_a_trainer_that_ends_just_now_is_not_dead(self):
+    result = self.directory / 'result.json'
+    result.unlink()
+    looks = []
+
+    def ends(directory):
+      looks.append(directory)
+      if len(looks) == 1:
+        return True
+      result.write_text('{}')
+      return False
+
+    with mock.patch.object(run_directory, 'is_locked', ends):
+      steps = [each['step'] for each in self._evaluation().follow()]
+    self.assertEqual(steps, [10, 20, 23])
+
   def test_does_not_wait_for_a_dead_trainer(self):
     (self.directory / 'result.json').unlink()
     with self.assertRaisesRegex(

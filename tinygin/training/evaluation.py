@@ -118,9 +118,10 @@ class RunEvaluation:
     """
     done: set[int] = set()  # Files may be missing, where none can be written.
     while True:
-      # Checked first: checkpoints saved before that are then found below.
-      ended = (self._directory / run_directory.RESULT).exists()
+      # In this order, because a run writes its result before its process ends,
+      # and its last checkpoint before its result.
       trains = run_directory.is_locked(self._directory)
+      ended = (self._directory / run_directory.RESULT).exists()
       waiting = [
         step
         for step in checkpoints.steps(self._saved_in)
