@@ -159,7 +159,7 @@ class Dataset:
       errors.InputError: the source is wrong, or the data set on disk was built
         with other parameters.
       errors.RunError: a file could not be read or written.
-      errors.StoppedError: SIGINT or SIGTERM arrived.
+      errors.StoppedError: SIGINT, SIGTERM or SIGHUP arrived.
     """
     if self.is_built():
       return self.directory
@@ -232,7 +232,10 @@ def _system_error(error: BaseException | None) -> str:
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-  """Turns SIGINT and SIGTERM into `errors.StoppedError`, after cleaning up."""
+  """Turns a signal into `errors.StoppedError`, after cleaning up.
+
+  SIGHUP stays ignored if the program was started to ignore it, as by `nohup`.
+  """
   received = []
 
   def stop(number: int, _: types.FrameType | None) -> None:
@@ -241,7 +244,8 @@ def _stoppable() -> Iterator[None]:
 
   before = {
     number: signal.signal(number, stop)
-    for number in (signal.SIGINT, signal.SIGTERM)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
   }
   try:
     yield

@@ -258,6 +258,7 @@ class RunnersTest(parameterized.TestCase):
     for name, status in (
       ('SIGINT', 130),
       ('SIGTERM', 143),
+      ('SIGHUP', 129),
       ('SIGKILL', -signal.SIGKILL),
     ):
       build = subprocess.run(
