@@ -152,7 +152,8 @@ small/Network.width = 4
     # The inner network would contain itself.
     self.assert_faults(
       self._SCOPED,
-      'big/Network.inner at x.gin:13 leads back to big/Network.',
+      'Circular reference: big/Network.inner at x.gin:13 calls big/Network '
+      'again.',
     )
     text = self._SCOPED.replace('= @Network()', '= @big/in/Network()')
     text += 'big/in/Network.inner = None\nbig/in/Network.padding = "valid"'

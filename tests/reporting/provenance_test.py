@@ -10,6 +10,7 @@ import sys
 
 import tensorflow as tf
 from absl.testing import absltest
+from etils import epath
 
 from tinygin.reporting import provenance
 
@@ -97,6 +98,20 @@ class ProvenanceTest(absltest.TestCase):
     )
     (self.root / 'metadata.json').write_text('{"fingerprint": "abc"}')
     self.assertEqual(provenance.data_set(directory)['fingerprint'], 'abc')
+
+  def test_a_data_set_whose_metadata_are_damaged(self):
+    for content in (b'', b'{"fingerprint": ', b'[1]', b'\xff'):
+      (self.root / 'metadata.json').write_bytes(content)
+      self.assertIsNone(provenance.data_set(str(self.root))['fingerprint'])
+
+  def test_a_data_set_with_a_url(self):
+    url = 'gs://bucket/data'
+    files = {f'{url}/metadata.json': '{"fingerprint": "abc"}'}
+    with absltest.mock.patch.object(
+      type(epath.Path(url)), 'read_text', lambda path: files[os.fspath(path)]
+    ):
+      found = provenance.data_set(url)
+    self.assertEqual(found, {'directory': url, 'fingerprint': 'abc'})
 
 
 if __name__ == '__main__':

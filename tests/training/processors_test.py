@@ -65,6 +65,15 @@ class ProcessorsTest(parameterized.TestCase):
       self.gpus = [_GPU]
       self.assertEqual(self._warnings('float32'), '')
 
+  def test_gpu_whose_driver_does_not_answer(self):
+    (self.folder / 'nvidia0').touch()
+    with (
+      mock.patch.object(processors, '_LIST_GPUS', 'import sys; sys.exit()'),
+      # No Python starts in that time.
+      mock.patch.object(processors, '_TIMEOUT_SECONDS', 0),
+    ):
+      self.assertEqual(self._warnings('float32'), '')
+
   def test_gpu_that_the_user_has_hidden(self):
     (self.folder / 'nvidia0').touch()
     with mock.patch.dict('os.environ', CUDA_VISIBLE_DEVICES='-1'):

@@ -54,7 +54,7 @@ def circular_macros(document: statements.Document) -> Iterator[str]:
 
 
 def _unused_macros(document: statements.Document) -> Iterator[str]:
-  """Reports unused macros, except those that a misspelt name probably means."""
+  """Reports unused macros, unless a misspelt use probably means them."""
   used = _used_macros(document)
   meant = {
     components.nearest_name(macro, document.macros)
@@ -234,7 +234,10 @@ def _endless_calls(node: resolution.Node) -> Iterator[str]:
   for reached in resolution.reachable([node], callers):
     for use in reached.uses:
       if use.target.reference.called and use.user is node:
-        yield f'{use.name} at {use.place} leads back to {node.name}.'
+        yield (
+          f'Circular reference: {use.name} at {use.place} calls {node.name} '
+          'again.'
+        )
 
 
 def unused(

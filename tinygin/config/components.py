@@ -402,7 +402,7 @@ class Target:
 
 
 def _is_a(result: Any, wanted: Any) -> bool:
-  """Whether a result can be what is wanted; True where nothing is known."""
+  """Whether a result can have the wanted type; True if unknown."""
   alternatives = constraints.members(wanted)
   if len(alternatives) > 1:
     return any(_is_a(result, each) for each, _ in alternatives)

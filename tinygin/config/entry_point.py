@@ -153,7 +153,8 @@ def _macro_bindings() -> list[tuple[str, str]]:
 
 
 Main = Callable[[list[str]], int | None]
-# The variable names a file for the error message, which a log does not mark.
+# Names a file that also gets the error message, because a log does not show
+# where it starts.
 MESSAGE_FILE = 'TINYGIN_MESSAGE_FILE'
 
 
@@ -184,7 +185,7 @@ def run(main: Main, arguments: str = '') -> NoReturn:
 
 
 class _Terminated(KeyboardInterrupt):
-  """SIGTERM arrived. It ends the program like SIGINT, with all cleanup."""
+  """SIGTERM arrived; cleanup runs as after SIGINT."""
 
 
 def _terminate(number: int, frame: types.FrameType | None) -> NoReturn:

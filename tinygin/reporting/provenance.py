@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import tensorflow as tf
+from etils import epath
 
 from tinygin.config import environment
 from tinygin.config import paths
@@ -62,19 +63,18 @@ def data_set(directory: str) -> dict[str, str | None]:
   """Describes a data set.
 
   Args:
-    directory: of a TFDS data set.
+    directory: of a TFDS data set, a path or a URL such as `gs://…`.
 
   Returns:
     The directory, and the fingerprint of its parameters and source; None for a
-    data set that tinygin did not build.
+    data set that tinygin did not build, or whose metadata cannot be read.
   """
-  metadata = pathlib.Path(directory, 'metadata.json')
-  known = (
-    json.loads(metadata.read_text(encoding='utf-8'))
-    if metadata.exists()
-    else {}
-  )
-  return {'directory': directory, 'fingerprint': known.get('fingerprint')}
+  try:
+    known = json.loads((epath.Path(directory) / 'metadata.json').read_text())
+  except (OSError, ValueError, tf.errors.OpError):
+    known = None
+  fingerprint = known.get('fingerprint') if isinstance(known, dict) else None
+  return {'directory': directory, 'fingerprint': fingerprint}
 
 
 def _computation() -> dict[str, Any]:

@@ -150,8 +150,8 @@ class Sweep:
   def check(self, place: Callable[[str], statements.Place]) -> None:
     """Checks the configurations of the trials, as train does.
 
-    It checks all combinations of values and of the ends of ranges, or, if there
-    are more than 1,000, each of these once.
+    It checks all combinations of values and of the ends of ranges or, with more
+    than 1,000 combinations, each value once.
 
     Args:
       place: returns the place where a field of the sweep is bound.

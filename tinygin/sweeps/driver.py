@@ -65,7 +65,8 @@ class Driver:
 
   def _optimize(self, waiting: int) -> None:
     """Runs trials in threads until no point waits for a process."""
-    # Enough trials for all runs, even if one trial has a single run left.
+    # Start enough trials to keep `parallel` runs going, even if one trial has
+    # one run left.
     others = math.ceil((self._sweep.parallel - 1) / len(self._sweep.seeds))
     self._study.optimize(
       self._objective,
@@ -165,7 +166,7 @@ class Driver:
     """Reports new evaluations to the pruner.
 
     Raises:
-      TrialPruned: the pruner has given the trial up, before its run has ended.
+      TrialPruned: the pruner stopped the trial before its run ended.
     """
     metric = self._sweep.metric
     for step, value in history.values(run.directory, 'validation', metric):

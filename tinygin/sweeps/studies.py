@@ -161,7 +161,7 @@ def points(study: optuna.Study, sweep: declaration.Sweep) -> list[FrozenTrial]:
 def point(
   study: optuna.Study, sweep: declaration.Sweep, trial: optuna.Trial
 ) -> int | None:
-  """Returns the index of a trial's point; None if the trial is surplus.
+  """Returns the index of a trial's point; None if the trial is not needed.
 
   Processes that ask for a trial at the same time may get one more than the
   sweep needs, or two attempts at the same point.

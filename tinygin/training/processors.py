@@ -18,6 +18,7 @@ _GPU_FILES = ('/dev/nvidia[0-9]*', '/dev/dxg')
 
 # Lists the GPUs; TensorFlow writes to stderr why it cannot use one.
 _LIST_GPUS = "import tensorflow as tf; tf.config.list_physical_devices('GPU')"
+_TIMEOUT_SECONDS = 60
 
 
 @functools.cache  # Once in a process.
@@ -33,19 +34,27 @@ def warn(precision: str) -> None:
 
 
 def _unusable_gpu() -> str | None:
-  """Returns why TensorFlow does not use a GPU that is present."""
+  """Returns why TensorFlow does not use a GPU that is present.
+
+  A process that does not answer in time, as with a driver that hangs, gives no
+  reason.
+  """
   hidden = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1')
   present = any(glob.glob(pattern) for pattern in _GPU_FILES)
   if hidden or not present or tf.config.list_physical_devices('GPU'):
     return None
-  messages = subprocess.run(
-    [sys.executable, '-c', _LIST_GPUS],
-    env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '0'},
-    stdin=subprocess.DEVNULL,
-    capture_output=True,
-    text=True,
-    check=False,
-  ).stderr
+  try:
+    messages = subprocess.run(
+      [sys.executable, '-c', _LIST_GPUS],
+      env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '0'},
+      stdin=subprocess.DEVNULL,
+      capture_output=True,
+      text=True,
+      check=False,
+      timeout=_TIMEOUT_SECONDS,
+    ).stderr
+  except subprocess.TimeoutExpired:
+    return None
   return (
     f'{messages}This machine has a GPU, but TensorFlow cannot use it, for the '
     'reason above. The CPU is used instead. TensorFlow needs '
