@@ -126,5 +126,24 @@ class MatchesTest(parameterized.TestCase):
     self.assertFalse(constraints.matches(value, annotation))
 
 
+class MixedTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (
+      Annotated[Annotated[float, Gt(0)] | Annotated[str, _LETTERS], Ge(1)],
+      True,
+    ),
+    (int | Callable[..., Any] | None, True),
+    (Literal['a', 1], True),
+    (bool | int, True),
+    (int | float | None, False),
+    (Annotated[int, Ge(1)] | Literal[0], False),
+    (str | tuple[int, int], False),
+    (bool | None, False),
+    (Any, False),
+  )
+  def test_is_mixed(self, annotation, mixed):
+    self.assertEqual(constraints.is_mixed(annotation), mixed)
+
+
 if __name__ == '__main__':
   absltest.main()

@@ -288,6 +288,7 @@ class ProvenanceTest(config_case.ConfigCase):
       {
         'component': 'train',
         'parameter': 'rate',
+        'mixed': False,
         'value': 0.2,
         'text': '0.2',
         'source': 'x.gin:3',

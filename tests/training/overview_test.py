@@ -15,8 +15,8 @@ from tinygin.reporting import logs
 from tinygin.training import overview
 
 
-def _provenance(decay):
-  values = {'decay': decay, 'network': '@wide'}
+def _provenance(decay, epochs):
+  values = {'decay': decay, 'epochs': epochs, 'network': '@wide'}
   return {
     'starts': [
       {
@@ -24,6 +24,7 @@ def _provenance(decay):
           {
             'component': 'train',
             'parameter': name,
+            'mixed': name == 'epochs',
             'value': value,
             'text': str(value),
             'source': 'a.gin:1',
@@ -36,17 +37,23 @@ def _provenance(decay):
 
 
 class HyperparametersTest(absltest.TestCase):
-  def test_a_number_that_is_none_in_another_run_is_filtered_as_a_number(self):
+  def test_a_parameter_has_the_same_type_in_all_runs(self):
     directory = pathlib.Path(self.create_tempdir().full_path)
-    for name, decay in (('a', None), ('b', 0.1), ('c', 0.2)):
+    for name, decay, epochs in (
+      ('a', None, 5.0),
+      ('b', 0.1, '500 steps'),
+      ('c', 0.2, 5.0),
+    ):
       (directory / name).mkdir()
       log = logs.Logs(directory / name, {})
-      log.write_hyperparameters(overview._hyperparameters(_provenance(decay)))
+      values = overview._hyperparameters(_provenance(decay, epochs))
+      log.write_hyperparameters(values)
       log.close()
     self.assertEqual(
       _types(directory),
       {
         'train.decay': api_pb2.DATA_TYPE_FLOAT64,
+        'train.epochs': api_pb2.DATA_TYPE_STRING,
         'train.network': api_pb2.DATA_TYPE_STRING,
       },
     )

@@ -390,16 +390,20 @@ class TrainerTest(parameterized.TestCase):
     directory = self._directory()
     (directory / 'config.gin').write_text('train.seed = 3\n')
     parameters = [
-      {'component': 'train', 'parameter': 'seed', 'value': 3, 'source': 'x'},
       {
-        'component': 'train',
-        'parameter': 'levels',
-        'value': [1, 2],
-        'text': '(1, 2)',
-        'source': 'x',
-      },
-      {'component': 'a', 'parameter': 'b', 'value': 1, 'source': 'default'},
-      {'component': 'train', 'parameter': 'run_dir', 'value': '', 'source': ''},
+        'component': component,
+        'parameter': name,
+        'mixed': False,
+        'value': value,
+        'text': str(value),
+        'source': source,
+      }
+      for component, name, value, source in (
+        ('train', 'seed', 3, 'x'),
+        ('train', 'levels', [1, 2], 'x'),
+        ('a', 'b', 1, 'default'),
+        ('train', 'run_dir', '', ''),
+      )
     ]
     (directory / 'provenance.json').write_text(
       json.dumps({'starts': [{'parameters': parameters}]})

@@ -110,6 +110,16 @@ def is_continuable(annotation: Any) -> bool:
   return any(CONTINUABLE in metadata for _, metadata in members(annotation))
 
 
+def is_mixed(annotation: Any) -> bool:
+  """Whether it allows numbers or booleans, and also other values than None."""
+  kinds = set()
+  for base, _ in members(annotation):
+    is_choice = typing.get_origin(base) is Literal
+    kinds |= set(map(type, typing.get_args(base))) if is_choice else {base}
+  kinds = {float if each is int else each for each in kinds}
+  return bool(kinds & {bool, float}) and len(kinds - {None, type(None)}) > 1
+
+
 def as_declared(value: Any, annotation: Any) -> Any:
   """Turns a list into a tuple if a tuple is declared, and no list."""
   origins = {typing.get_origin(base) or base for base, _ in members(annotation)}

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tinygin.config import components
+from tinygin.config import constraints
 from tinygin.config import resolution
 from tinygin.config import statements
 
@@ -58,15 +59,20 @@ def records(program: resolution.Program) -> Iterator[dict[str, Any]]:
   """Yields a JSON object for each parameter that has a value.
 
   Yields:
-    `component`, `parameter`, `value` (references as text), `text` (as in gin)
-    and `source`: the place that set the value, or `default`. Bound parameters
-    also have `bound_at`, `included_at`, `macros` (names of the macros used) and
-    `over` (overridden values).
+    `component`, `parameter`, `mixed` (whether numbers and other values are
+    allowed), `value` (references as text), `text` (as in gin) and `source`: the
+    place that set the value, or `default`. Bound parameters also have
+    `bound_at`, `included_at`, `macros` (names of the macros used) and `over`
+    (overridden values).
   """
   for node in program.nodes.values():
     supplied = node.supplied
     for name, parameter in node.component.parameters.items():
-      record = {'component': node.name, 'parameter': name}
+      record = {
+        'component': node.name,
+        'parameter': name,
+        'mixed': constraints.is_mixed(parameter.annotation),
+      }
       argument = node.arguments.get(name)
       if argument:
         yield record | _bound(argument)

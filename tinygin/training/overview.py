@@ -94,16 +94,20 @@ def _mistakes(
 
 
 def _hyperparameters(provenance: dict) -> dict[str, bool | int | float | str]:
-  """Returns the bound values: numbers, or the texts of other values."""
+  """Returns the bound values: numbers, or the texts of other values.
+
+  A parameter needs the same type in all runs: TensorBoard's filter leaves out
+  parameters that are numbers in some runs and texts in others.
+  """
   return {
     name: each['value']
-    if isinstance(each['value'], bool | int | float)
+    if isinstance(each['value'], bool | int | float) and not each['mixed']
     else each['text']
     for each in provenance['starts'][-1]['parameters']
     if (name := f'{each["component"]}.{each["parameter"]}')
     not in _NO_HYPERPARAMETERS
     and each['source'] != 'default'
-    # As a text it would hide the numbers of other runs from the filter.
+    # Other runs may have numbers.
     and each['value'] is not None
   }
 
