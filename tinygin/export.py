@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
   output = paths.resolve(_OUTPUT.value)
   if os.path.exists(output):
     raise errors.InputError(
-      f'--output must not exist yet. Received: {output}, which does.'
+      f'{output} exists already; choose another --output.'
     )
   directory = pathlib.Path(paths.find(_RUN_DIR.value))
   with native_output.hidden():

@@ -185,8 +185,8 @@ class CheckpointsTest(parameterized.TestCase):
           read()
         self.assertRegex(
           str(caught.exception),
-          rf'^{self.directory}/step-0000000{step}.* must lie in the run '
-          rf'directory\. Received: a link to {outside}.*\. Copy the target '
+          rf'^{self.directory}/step-0000000{step}.* is a link to {outside}.*; '
+          r'checkpoints must be inside the run directory\. Copy the target '
           r'there if you trust it\.$',
         )
       if step == 3:

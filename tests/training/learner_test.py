@@ -320,6 +320,16 @@ class LearnerTest(parameterized.TestCase):
     ):
       learners.Learner(experiment, timeline, 9)
 
+  @parameterized.parameters(
+    keras.Model, lambda: keras.Sequential([keras.layers.Dense(CLASSES)])
+  )
+  def test_the_outputs_of_the_network_must_be_known(self, network):
+    with self.assertRaisesRegex(
+      errors.InputError,
+      r'^The network must be a functional .* Received: (Model|Sequential)\.$',
+    ):
+      _build(model=network)
+
   def test_the_network_must_end_in_logits(self):
     def network():
       model = _linear()

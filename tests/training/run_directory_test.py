@@ -2,6 +2,7 @@
 
 import datetime
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -24,6 +25,9 @@ class LockedTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
     self.directory = pathlib.Path(self.create_tempdir().full_path) / 'a' / 'run'
+    self.sleep = self.enter_context(
+      mock.patch.object(run_directory.time, 'sleep')
+    )
 
   def _locked(self, pattern=''):
     start = datetime.datetime(2026, 1, 2, 3, 4, 5)
@@ -39,8 +43,27 @@ class LockedTest(absltest.TestCase):
       f'Another process is using the run directory {self.directory}. Wait '
       'until it ends, or choose another directory with train.run_dir.',
     )
+    self.sleep.assert_called()
     with self._locked():
       pass
+
+  def test_a_look_at_the_lock_refuses_no_trainer(self):
+    self.directory.mkdir(parents=True)
+    (self.directory / 'lock').touch()
+    with open(self.directory / 'lock') as looking:
+      fcntl.flock(looking, fcntl.LOCK_SH)
+      self.sleep.side_effect = lambda _: looking.close()
+      with self._locked() as path:
+        self.assertTrue(run_directory.is_locked(path))
+    self.sleep.assert_called_once()
+    self.assertFalse(run_directory.is_locked(self.directory))
+
+  def test_a_lock_that_cannot_be_read_counts_as_held(self):
+    self.directory.mkdir(parents=True)
+    self.assertFalse(run_directory.is_locked(self.directory))
+    refused = PermissionError(errno.EACCES, 'Permission denied')
+    with mock.patch('builtins.open', side_effect=refused):
+      self.assertTrue(run_directory.is_locked(self.directory))
 
   def test_a_dead_process_holds_no_lock(self):
     self.directory.mkdir(parents=True)

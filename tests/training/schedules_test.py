@@ -66,18 +66,19 @@ class SchedulesTest(parameterized.TestCase):
       'rise',
     ),
   )
-  def test_warns_of_a_rise_that_is_longer_than_the_run(
+  def test_warns_of_a_rise_that_does_not_end_within_the_run(
     self, name, make, parameter
   ):
     with self.assertNoLogs(level='WARNING'):
-      make(**{parameter: '10 epochs'})(TIMELINE)
-    with self.assertLogs(level='WARNING') as warned:
-      make(**{parameter: '11 epochs'})(TIMELINE)
-    self.assertIn(
-      f"never reaches its peak: {name} = '11 epochs' is 110 steps, but the run "
-      'has only 100.',
-      warned.output[0],
-    )
+      make(**{parameter: '99 steps'})(TIMELINE)
+    for rise, steps in (('10 epochs', 100), ('11 epochs', 110)):
+      with self.assertLogs(level='WARNING') as warned:
+        make(**{parameter: rise})(TIMELINE)
+      self.assertIn(
+        f'never reaches its peak: {name} = {rise!r} is {steps} steps, but the '
+        'run has only 100.',
+        warned.output[0],
+      )
 
 
 if __name__ == '__main__':

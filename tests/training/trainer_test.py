@@ -496,6 +496,29 @@ class TrainerTest(parameterized.TestCase):
     calls = {step: resumed.distances(step) for step in (4, 5, 6, 8, 9)}
     self.assertEqual(calls, {4: [1, 5], 5: [1, 4], 6: [1, 3], 8: [1, 1], 9: []})
 
+  def test_evaluations_do_not_count_as_training_time(self):
+    clock = mock.Mock()
+    clock.monotonic.return_value = 0
+    train, evaluate = learners.Learner.train, learners.Learner.evaluate
+
+    def trained(learner, iterator, steps):
+      clock.monotonic.return_value += steps
+      return train(learner, iterator, steps)
+
+    def evaluated(*arguments):
+      clock.monotonic.return_value += 1000
+      return evaluate(*arguments)
+
+    with (
+      mock.patch.object(trainer, 'time', clock),
+      mock.patch.object(learners.Learner, 'train', trained),
+      mock.patch.object(learners.Learner, 'evaluate', evaluated),
+    ):
+      result = self._train(ONE, self._directory())
+    self.assertGreater(clock.monotonic.return_value, 1000)
+    self.assertEqual(result['seconds'], result['step'])
+    self.assertEqual(result['images_per_second'], 8)
+
   def test_a_finished_run_started_again_says_the_same(self):
     directory = self._directory()
     result = self._train(ONE, directory)

@@ -157,8 +157,8 @@ class WorkersTest(parameterized.TestCase):
     self.assertEqual(statuses, [2, 2], said)
     for each in said:
       self.assertIn(
-        'All workers must be started with the same gin files and bindings. '
-        'Some differ from those of worker 0.',
+        'Some workers have a different configuration from worker 0. Start all '
+        'workers with the same gin files and bindings.',
         each.splitlines(),
       )
 

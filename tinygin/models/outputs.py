@@ -22,8 +22,8 @@ def check_logits(model: keras.Model) -> None:
   if name in _PROBABILITIES:
     raise errors.InputError(
       f'{model.name} must end in logits. Received: a network whose last '
-      f'operation, {last.name}, is a {name}. Remove that: loss, metrics and '
-      'predictions apply a softmax themselves.'
+      f'operation, {last.name}, is a {name}. Remove the {name}: loss, metrics '
+      'and predictions apply a softmax themselves.'
     )
 
 

@@ -68,7 +68,7 @@ def initialize(
 def misfits(
   variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> Iterator[str]:
-  """Yields how arrays do not fit variables, a line for each name.
+  """Yields one line for each array that does not fit.
 
   Args:
     variables: Keras or TensorFlow variables by name.

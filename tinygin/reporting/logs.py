@@ -24,14 +24,14 @@ from tinygin.config import errors
 from tinygin.reporting import history
 
 SPLITS = ('train', 'validation')
-# Metrics that differ between runs of the same configuration and seed.
+# Metrics that vary between identical runs.
 TIMES = ('images_per_second', 'waiting_for_data')
 # In every line, but not worth a chart.
 _NO_SCALARS = ('epoch', 'count')
 # Charts in a section of their own. TensorBoard's table of hyperparameters shows
 # the first metrics in alphabetical order, which are then losses and accuracies.
 _TRAINING = (*TIMES, 'gradient_norm', 'learning_rate', 'weight_norm')
-# The run itself: what belongs to neither split. TensorBoard finds the splits'
+# The run's own folder, for data of neither split. TensorBoard finds the splits'
 # metrics for its table of hyperparameters below it.
 _RUN = ''
 

@@ -412,6 +412,6 @@ def _refuse_links(folder: pathlib.Path) -> None:
   for path in (folder.parent, folder, *folder.iterdir()):
     if path.is_symlink():
       raise errors.InputError(
-        f'{path} must lie in the run directory. Received: a link to '
-        f'{path.readlink()}. Copy the target there if you trust it.'
+        f'{path} is a link to {path.readlink()}; checkpoints must be inside '
+        'the run directory. Copy the target there if you trust it.'
       )

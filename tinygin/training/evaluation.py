@@ -322,7 +322,7 @@ class Evaluation:
     if self._average_flips:
       flipped = self._model(tf.reverse(images, [2]), training=False)
       both = tf.stack([logits, tf.cast(flipped, tf.float32)])
-      # Up to a constant, which does not matter here.
+      # Equal up to a constant, which softmax ignores.
       logits = tf.reduce_logsumexp(tf.nn.log_softmax(both), axis=0)
     # The cross-entropy, whatever loss the run trains with.
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)

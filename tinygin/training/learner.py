@@ -72,9 +72,9 @@ class Learner:
       classes: number of classes of the data set.
 
     Raises:
-      InputError: the network has a different number of outputs or ends in
-        softmax, the loss does not return one value per example, or the
-        optimizer is configured to do what the trainer does.
+      InputError: the network has an unknown or a different number of outputs
+        or ends in softmax, the loss does not return one value per example, or
+        the optimizer is configured to do what the trainer does.
     """
     self._experiment = experiment
     self.model = experiment.build_model()
@@ -108,14 +108,14 @@ class Learner:
       self.average.restart()
 
   def trace(self, iterator: Iterator) -> None:
-    """Builds the graph of `train`, so that its first call takes no longer."""
+    """Traces `train` now, so that its first call is not slower."""
     self._loop.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
 
   def train(self, iterator: Iterator, steps: int) -> Trained:
     """Takes training steps in one call, without a host round trip in between.
 
     Args:
-      iterator: over (images, labels), as of `batches.training`.
+      iterator: yields (images, labels); see `batches.training`.
       steps: number of steps.
 
     Raises:
@@ -261,7 +261,7 @@ def _now() -> tf.Tensor:
 
 
 # Options that Keras applies to each replica alone, and what replaces them.
-_BROKEN = {
+_REPLACED_OPTIONS = {
   'gradient_accumulation_steps': 'train.accumulation',
   'clipnorm': 'train.clip_norm',
   'clipvalue': 'train.clip_norm',
@@ -272,7 +272,7 @@ _BROKEN = {
 
 
 def _check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
-  for name, instead in _BROKEN.items():
+  for name, instead in _REPLACED_OPTIONS.items():
     if value := getattr(optimizer, name, None):
       raise errors.InputError(
         f'{type(optimizer).__name__}.{name} must not be set: Keras applies it '
@@ -286,7 +286,13 @@ def _check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
 
 
 def _check_classes(model: keras.Model, classes: int) -> None:
-  outputs = model.output_shape[-1]
+  shape = getattr(model, 'output_shape', None)
+  if shape is None:
+    raise errors.InputError(
+      'The network must be a functional or sequential model whose input shape '
+      f'is given by keras.Input. Received: {type(model).__name__}.'
+    )
+  outputs = shape[-1]
   if outputs != classes:
     raise errors.InputError(
       'The network must have one output per class of the data set. Received: '

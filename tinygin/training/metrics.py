@@ -79,7 +79,7 @@ def sums(losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 def _ranks(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
   # Of equal logits the first ranks highest, as in tf.argmax. NaN ranks above
-  # every label, so that a diverged network gets no example right.
+  # every label, so a diverged network scores 0.
   own = tf.gather(logits, labels, batch_dims=1)[:, None]
   first = tf.range(tf.shape(logits)[1], dtype=labels.dtype) < labels[:, None]
   ahead = ~(logits <= own) | ((logits == own) & first)

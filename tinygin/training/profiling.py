@@ -43,8 +43,8 @@ class Profile:
     """Returns the numbers of steps until a call of the loop must end.
 
     It ends at the start and the end of profiling and, between them, after each
-    step, also in a resumed run that does not profile: calls of other lengths
-    would round sums over steps differently.
+    step. Resumed runs end calls at the same steps, even without profiling.
+    Calls of other lengths would round sums differently.
     """
     ahead = [each - step for each in self._steps if each > step]
     return [1, *ahead] if len(ahead) == 1 else ahead

@@ -10,10 +10,12 @@ import os
 import pathlib
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import TextIO
 
 from absl import logging
 
@@ -37,7 +39,9 @@ TIMED_PATH = constraints.Condition(
   re.compile(r'([^{}]|\{time\})*').fullmatch, 'with no braces but {time}'
 )
 # Folders with the results of a run or a sweep.
-_WORK = (CHECKPOINTS, 'trials')
+_RESULT_FOLDERS = (CHECKPOINTS, 'trials')
+_LOCK_ATTEMPTS = 5
+_LOCK_WAIT_SECONDS = 0.05
 
 
 @contextlib.contextmanager
@@ -79,7 +83,7 @@ def locked(
       f'({error.filename}). Choose another with {setting}.'
     ) from error
   try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    _take(lock)
   except BlockingIOError as error:
     lock.close()
     raise errors.InputError(
@@ -89,21 +93,39 @@ def locked(
   try:
     yield path
   except (errors.InputError, errors.StoppedError, KeyboardInterrupt):
-    if is_new and not any((path / name).exists() for name in _WORK):
+    if is_new and not any((path / name).exists() for name in _RESULT_FOLDERS):
       shutil.rmtree(path)
     raise
   finally:
     lock.close()
 
 
+def _take(lock: TextIO) -> None:
+  """Locks a file.
+
+  Tries several times, because `is_locked` holds the lock for an instant.
+
+  Raises:
+    BlockingIOError: another process holds the lock.
+  """
+  for _ in range(_LOCK_ATTEMPTS - 1):
+    with contextlib.suppress(BlockingIOError):
+      return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    time.sleep(_LOCK_WAIT_SECONDS)
+  fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def is_locked(directory: pathlib.Path) -> bool:
-  """Whether a process trains in a run's directory."""
+  """Whether a process trains in a run's directory.
+
+  A lock that cannot be read counts as held.
+  """
   try:
     with open(directory / _LOCK) as lock:
       fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
   except FileNotFoundError:
     return False
-  except BlockingIOError:
+  except OSError:
     return True
   return False
 

@@ -149,9 +149,9 @@ class _OneCycleSchedule(LearningRate):
 
 
 def _rise_steps(timeline: durations.Timeline, duration: str, name: str) -> int:
-  """Returns a duration in steps; warns if the run is shorter."""
+  """Returns a duration in steps; warns if the run is not longer."""
   steps = timeline.steps(duration)
-  if steps > timeline.total_steps:
+  if steps >= timeline.total_steps:
     logging.warning(
       'The learning rate never reaches its peak: %s = %r is %s steps, but the '
       'run has only %s.',

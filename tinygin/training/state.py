@@ -65,7 +65,7 @@ class State:
 
   @property
   def is_evaluated(self) -> bool:
-    """Whether the current step has been evaluated, as step 0 need not be."""
+    """Whether the current step was evaluated. Step 0 counts as evaluated."""
     return self.evaluated_step == self.step
 
   def add(self, trained: learners.Trained, seconds: float) -> None:
@@ -100,7 +100,7 @@ class State:
   def judge(
     self, validation: metrics.Metrics, experiment: experiments.Experiment
   ) -> None:
-    """Takes in an evaluation: updates best, plateau and early stopping."""
+    """Updates best, plateau and early stopping after an evaluation."""
     self.evaluated_step = self.step
     self.validation = validation.as_dict()
     if self.best is None or validation.top1 > self.best['top1']:

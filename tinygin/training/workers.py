@@ -86,8 +86,8 @@ class Workers:
     if self.greatest(int(differs)):
       self.leave_together()
       raise errors.InputError(
-        'All workers must be started with the same gin files and bindings. '
-        'Some differ from those of worker 0.'
+        'Some workers have a different configuration from worker 0. Start all '
+        'workers with the same gin files and bindings.'
       )
 
   def greatest(self, number: int) -> int:
