@@ -37,24 +37,42 @@ class OutputsTest(parameterized.TestCase):
         keras.layers.Dense(3),
         keras.layers.Activation('softmax', dtype='float32'),
       ],
+      lambda: [keras.layers.Dense(3, activation='log_softmax')],
+      lambda: [
+        keras.layers.Dense(3, activation='softmax'),
+        keras.layers.Activation('linear', dtype='float32'),
+      ],
+      lambda: [
+        keras.layers.Softmax(),
+        keras.layers.Reshape((2, 2)),
+        keras.Sequential([keras.Input((2, 2)), keras.layers.Flatten()]),
+      ],
     ),
   )
   def test_probabilities(self, build, layers):
     with self.assertRaisesRegex(
-      errors.InputError, 'net must end in logits.* is a (softmax|sigmoid)'
+      errors.InputError, 'must end in logits.* is a (softmax|sigmoid|log_s)'
     ):
       outputs.check_logits(build(*layers()))
 
-  def test_operation(self):
-    model = _functional(keras.layers.Dense(3), keras.ops.softmax)
+  @parameterized.parameters(
+    (keras.ops.softmax,),
+    (keras.ops.softmax, lambda x: keras.ops.cast(x, 'float16')),
+    (keras.ops.softmax, lambda x: keras.ops.reshape(x, (-1, 3))),
+  )
+  def test_operation(self, *operations):
+    model = _functional(keras.layers.Dense(3), *operations)
     with self.assertRaisesRegex(errors.InputError, 'is a softmax'):
       outputs.check_logits(model)
 
   @parameterized.parameters(
     lambda: [keras.layers.Dense(3)],
     lambda: [keras.layers.Dense(3), keras.layers.Activation('linear')],
-    # Its softmax is that of the logits.
-    lambda: [keras.layers.Dense(3, activation='log_softmax')],
+    lambda: [
+      keras.layers.Dense(3, activation='softmax'),
+      keras.layers.Dense(3),
+      keras.layers.Reshape((3,)),
+    ],
     lambda: [keras.layers.Dense(3, activation='softmax'), keras.layers.ReLU()],
   )
   def test_logits(self, layers):

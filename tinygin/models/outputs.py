@@ -1,10 +1,14 @@
 """Checks the outputs of a network."""
 
+from collections.abc import Iterator
+
 import keras
 
 from tinygin.config import errors
 
-_PROBABILITIES = ('sigmoid', 'softmax')
+_PROBABILITIES = ('sigmoid', 'softmax', 'log_softmax', 'logsoftmax')
+# Operations that change no value, but for rounding.
+_UNCHANGING = ('Cast', 'Flatten', 'Identity', 'InputLayer', 'Reshape')
 
 
 def check_logits(model: keras.Model) -> None:
@@ -14,9 +18,9 @@ def check_logits(model: keras.Model) -> None:
     model: a functional or sequential model.
 
   Raises:
-    InputError: its last operation is a softmax or a sigmoid.
+    InputError: its outputs are those of a softmax or a sigmoid.
   """
-  last = _last_operation(model)
+  last = next(filter(_changes, _from_last(model)), model)
   activation = getattr(last, 'activation', last)
   name = getattr(activation, '__name__', type(activation).__name__).lower()
   if name in _PROBABILITIES:
@@ -27,7 +31,18 @@ def check_logits(model: keras.Model) -> None:
     )
 
 
-def _last_operation(model: keras.Model) -> keras.Operation:
+def _from_last(model: keras.Model) -> Iterator[keras.Operation]:
+  """Yields a network's operations from the last to the first."""
   # Sequential models have layers only.
-  last = getattr(model, 'operations', model.layers)[-1]
-  return _last_operation(last) if isinstance(last, keras.Model) else last
+  for each in reversed(getattr(model, 'operations', model.layers)):
+    if isinstance(each, keras.Model):
+      yield from _from_last(each)
+    else:
+      yield each
+
+
+def _changes(operation: keras.Operation) -> bool:
+  """Whether an operation changes values, rather than shape or dtype."""
+  if isinstance(operation, keras.layers.Activation):
+    return operation.activation is not keras.activations.linear
+  return type(operation).__name__ not in _UNCHANGING
