@@ -263,6 +263,19 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
     ):
       self.compare(*runs, picture='curves.png')
 
+  def test_a_name_that_means_another_module_is_a_difference(self):
+    for name in ('lab_one', 'lab_two'):
+      self.write(f'{name}.py', 'def head(size): return size\n')
+      configuration = self.load(
+        f'{config_case.COMPLETE}import {name} as lab\n'
+        'train.extra = @lab.head()\nlab.head.size = 1\n'
+      )
+      result = {'validation': {'top1': 0.5}}
+      self.run_directory(name, configuration.text(), result)
+    printed = self.compare('lab_one', 'lab_two')
+    self.assertRegex(printed, r'train\.extra +@lab_one\.head\(\) +@lab_two')
+    self.assertNotIn('mean over seeds', printed)
+
   def test_equal_configurations(self):
     runs = [self.run_directory(name, 't.x = 1\n') for name in 'abc']
     self.assertStartsWith(

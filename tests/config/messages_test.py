@@ -241,7 +241,7 @@ class ImportTest(config_case.ConfigCase):
       'Ambiguous component Twin at x.gin:14 | one_lab.Twin or two_lab.Twin',
     )
 
-  def test_nothing_registers_the_root(self):
+  def test_root_is_not_registered(self):
     self.assert_faults(
       '', 'No import registers walk, which this program runs.', root='walk'
     )

@@ -39,10 +39,10 @@ class HiddenTest(absltest.TestCase):
   def test_hides_until_the_end(self):
     self.assertEqual(_stderr('pass'), ' after')
 
-  def test_shows_all_when_something_breaks(self):
+  def test_shows_all_after_an_exception(self):
     self.assertStartsWith(_stderr('1 / 0'), 'chatterTraceback')
 
-  def test_shows_nothing_more_when_the_user_is_the_reason(self):
+  def test_hides_output_before_input_errors_and_interrupts(self):
     for reason in ('errors.InputError("wrong")', 'KeyboardInterrupt'):
       self.assertStartsWith(_stderr(f'raise {reason}'), 'Traceback')
 

@@ -39,14 +39,14 @@ class PathsTest(config_case.ConfigCase):
     self.assertEqual(paths.display(f'{paths.project_root()}/gin/x'), 'gin/x')
     self.assertEqual(paths.display('/elsewhere/x'), '/elsewhere/x')
 
-  def test_display_of_a_file_that_the_users_hides(self):
+  def test_display_of_a_project_file_with_the_name_of_a_users_file(self):
     name = 'tinygin/config/paths.py'
     ours = os.path.join(paths.project_root(), name)
     self.assertEqual(paths.display(ours), name)
     self.assertEqual(paths.display(self.write(name, '')), name)
     self.assertEqual(paths.display(ours), ours)
 
-  def test_display_of_a_file_that_is_the_users(self):
+  def test_display_of_a_project_file_that_the_user_links(self):
     name = 'tinygin/config/paths.py'
     ours = os.path.join(paths.project_root(), name)
     os.makedirs(f'{self.folder}/tinygin/config')

@@ -70,7 +70,7 @@ class CheckpointsTest(parameterized.TestCase):
     self._save(self._make(a=[1, 2]), 1, 2, 3, 4, 5, keep=2)
     self.assertEqual(checkpoints.steps(self.directory), [1, 4, 5])
 
-  def test_a_torn_save_does_not_count_and_is_swept(self):
+  def test_an_interrupted_save_is_removed(self):
     saved = self._make(a=[1, 2])
     self._save(saved, 1)
     torn = self.directory / '.writing-2'
@@ -81,7 +81,7 @@ class CheckpointsTest(parameterized.TestCase):
     self.assertFalse(torn.exists())
 
   @parameterized.parameters('arrays.safetensors', 'state.json')
-  def test_a_damaged_checkpoint_gives_way_to_the_one_before(self, name):
+  def test_restores_the_checkpoint_before_a_damaged_one(self, name):
     saved = self._make(a=[1, 2])
     self._save(saved, 1, 2)
     self._corrupt(2, name)
@@ -103,7 +103,7 @@ class CheckpointsTest(parameterized.TestCase):
       self.assertEqual(saved.restore_newest()['step'], 1)
     self.assertIn('the checksum does not match', logged.output[0])
 
-  def test_a_cut_off_checkpoint_gives_way_and_is_removed(self):
+  def test_a_truncated_checkpoint_is_removed(self):
     for length in (0, 3):
       with self.subTest(length):
         saved = self._make(a=[1, 2])
@@ -119,7 +119,7 @@ class CheckpointsTest(parameterized.TestCase):
         self._save(saved, 2, keep=1)
         self.assertEqual(checkpoints.steps(self.directory), [1, 2])
 
-  def test_a_full_disk_leaves_the_checkpoint_before(self):
+  def test_a_full_disk_keeps_the_checkpoint_before(self):
     saved = self._make(a=[1, 2])
     self._save(saved, 1)
     full = OSError(errno.ENOSPC, 'No space left on device')
@@ -134,7 +134,7 @@ class CheckpointsTest(parameterized.TestCase):
     )
     self.assertEqual(os.listdir(self.directory), ['step-00000001'])
 
-  def test_only_damaged_checkpoints_are_no_fresh_start(self):
+  def test_does_not_start_anew_if_all_checkpoints_are_damaged(self):
     saved = self._make(a=[1, 2])
     self._save(saved, 1)
     self._corrupt(1, 'state.json')
@@ -160,7 +160,7 @@ class CheckpointsTest(parameterized.TestCase):
       'Use the configuration that it was trained with.',
     )
 
-  def test_what_points_outside_is_not_read(self):
+  def test_paths_outside_the_folder_are_not_read(self):
     saved = self._make(a=[1, 2])
     self._save(saved, 1)
     outside = self.directory.with_name('outside')

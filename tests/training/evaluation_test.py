@@ -293,7 +293,7 @@ class RunEvaluationTest(absltest.TestCase):
       # What is evaluated already is not done again.
       self.assertEmpty(list(followed.follow()))
 
-  def test_a_trainer_that_ends_just_now_is_not_dead(self):
+  def test_a_trainer_that_just_ended_is_not_dead(self):
     result = self.directory / 'result.json'
     result.unlink()
     looks = []
@@ -335,7 +335,7 @@ class RunEvaluationTest(absltest.TestCase):
     self.assertNotEmpty(ended)
     self.assertFalse(any(ended))
 
-  def test_what_the_run_removes_meanwhile_is_left_out(self):
+  def test_removed_checkpoints_are_left_out(self):
     find = checkpoints.find
 
     def pruned(directory, name):

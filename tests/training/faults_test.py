@@ -144,7 +144,7 @@ class FaultsTest(absltest.TestCase):
   def _directory(self):
     return pathlib.Path(self.create_tempdir().full_path)
 
-  def test_a_run_ends_the_same_however_often_it_is_cut_off(self):
+  def test_a_killed_run_ends_like_an_uninterrupted_one(self):
     whole = self._directory()
     self.assertEqual(_start(whole), 0)
     points = int((whole / 'passed').read_text())

@@ -73,7 +73,7 @@ class ReduceOnPlateauTest(absltest.TestCase):
 
 
 class EarlyStoppingTest(absltest.TestCase):
-  def test_waits_for_as_long_as_it_is_patient(self):
+  def test_waits_for_its_patience(self):
     rule = plateaus.EarlyStopping(
       monitor='train_loss', patience=2, minimum_change=0.1
     )

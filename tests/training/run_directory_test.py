@@ -79,7 +79,7 @@ class LockedTest(absltest.TestCase):
     with self._locked() as path:
       self.assertEqual(path, self.directory)
 
-  def test_a_place_that_cannot_be_written(self):
+  def test_a_directory_that_cannot_be_written(self):
     self.directory.parent.mkdir(parents=True)
     self.directory.write_text('a file')
     with self.assertRaises(errors.InputError) as caught:
@@ -330,7 +330,7 @@ class ContinuationTest(config_case.ConfigCase):
     with self.assertRaisesRegex(errors.InputError, '@lab_a.* @lab_b'):
       self.check(saved, f'import lab_b as lab\n{text}', allow_changes=True)
 
-  def test_what_is_continuable_needs_the_flag(self):
+  def test_continuable_parameters_need_the_flag(self):
     now = COMPLETE + 'train.log_every = 5'
     with self.assertRaisesRegex(
       errors.InputError, 'or allow these changes with --allow_changes.$'
@@ -339,7 +339,7 @@ class ContinuationTest(config_case.ConfigCase):
     self.check(COMPLETE, now, allow_changes=True)
     self.check(now, COMPLETE, allow_changes=True)
 
-  def test_only_what_is_refused_is_shown_with_the_flag(self):
+  def test_with_the_flag_only_fixed_parameters_are_shown(self):
     now = COMPLETE.replace('0.9', '0.8') + 'train.log_every = 5'
     with self.assertRaises(errors.InputError) as caught:
       self.check(COMPLETE, now, allow_changes=True)
@@ -354,7 +354,7 @@ class ContinuationTest(config_case.ConfigCase):
         allow_changes=True,
       )
 
-  def test_what_only_continuable_parameters_reach_is_continuable(self):
+  def test_components_of_continuable_parameters_may_change(self):
     text = COMPLETE + 'train.log_every = @pair()\npair.first = 1\n'
     self.check(
       f'{text}pair.second = 1', f'{text}pair.second = 2', allow_changes=True

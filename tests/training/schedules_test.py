@@ -42,7 +42,7 @@ class SchedulesTest(parameterized.TestCase):
     for step, rate in expected.items():
       self.assertAlmostEqual(found[step], rate, places=5, msg=f'step {step}')
 
-  def test_knows_the_length_of_a_run_by_any_unit(self):
+  def test_lengths_of_a_run_in_all_units(self):
     for length in ('100 steps', '10 epochs', '800 images'):
       timeline = durations.Timeline(examples=80, batch_size=8, length=length)
       schedule = schedules.WarmupCosine(

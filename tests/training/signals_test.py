@@ -16,14 +16,14 @@ class SignalsTest(absltest.TestCase):
     self.assertEqual(received, [signal.SIGHUP, signal.SIGTERM])
     self.assertIs(signal.getsignal(signal.SIGTERM), before)
 
-  def test_collects_what_a_background_job_ignores(self):
+  def test_collects_sigint_in_a_background_job(self):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     self.addCleanup(signal.signal, signal.SIGINT, before)
     with signals.collected(signal.SIGINT) as received:
       signal.raise_signal(signal.SIGINT)
     self.assertEqual(received, [signal.SIGINT])
 
-  def test_what_nohup_ignores_stays_ignored(self):
+  def test_ignores_sighup_under_nohup(self):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     self.addCleanup(signal.signal, signal.SIGHUP, before)
     with signals.collected(signal.SIGHUP) as received:

@@ -222,7 +222,7 @@ class TrainerTest(parameterized.TestCase):
         np.testing.assert_array_equal(saved.pop(path), variable.numpy(), path)
       self.assertEmpty(saved)
 
-  def test_a_run_that_was_stopped_ends_as_one_that_was_not(self):
+  def test_a_stopped_run_ends_like_an_uninterrupted_one(self):
     whole, stopped = self._directory(), self._directory()
     stateful = {
       'average_decay': 0.9,
@@ -309,7 +309,7 @@ class TrainerTest(parameterized.TestCase):
     ]
     self.assertEqual(steps, [10, 20, 23])
 
-  def test_nothing_that_is_only_shown_ends_a_run(self):
+  def test_failing_charts_and_pictures_do_not_end_a_run(self):
     directory = self._directory()
     broken = mock.Mock(side_effect=ValueError('no such picture'))
     with (
@@ -359,7 +359,7 @@ class TrainerTest(parameterized.TestCase):
       self._train(ONE, directory)
     self.assertEmpty(list(directory.iterdir()))
 
-  def test_what_was_logged_after_the_checkpoint_is_cut_off(self):
+  def test_logs_after_the_checkpoint_are_removed(self):
     whole = self._directory()
     self._train(ONE, whole)
 
@@ -491,7 +491,7 @@ class TrainerTest(parameterized.TestCase):
     (profile,) = directory.glob('plugins/profile/*/*.xplane.pb')
     self.assertTrue(b'small_1/conv2d_1' in profile.read_bytes())
 
-  def test_steps_amid_a_profile_are_apart_in_a_run_that_goes_on_there(self):
+  def test_resuming_in_a_profiled_range(self):
     resumed = profiling.Profile((5, 9), self._directory())
     calls = {step: resumed.distances(step) for step in (4, 5, 6, 8, 9)}
     self.assertEqual(calls, {4: [1, 5], 5: [1, 4], 6: [1, 3], 8: [1, 1], 9: []})
@@ -519,7 +519,7 @@ class TrainerTest(parameterized.TestCase):
     self.assertEqual(result['seconds'], result['step'])
     self.assertEqual(result['images_per_second'], 8)
 
-  def test_a_finished_run_started_again_says_the_same(self):
+  def test_restarting_a_finished_run_returns_its_result(self):
     directory = self._directory()
     result = self._train(ONE, directory)
     self.assertEqual(self._train(ONE, directory), result)
@@ -530,7 +530,7 @@ class TrainerTest(parameterized.TestCase):
     kept = checkpoints.steps(directory / 'checkpoints')
     self.assertEqual(kept, sorted({result['best']['step'], result['step']}))
 
-  def test_says_which_batch_the_memory_was_too_small_for(self):
+  def test_out_of_memory_names_the_batch_size(self):
     exhausted = tf.errors.ResourceExhaustedError(None, None, 'OOM when …')
     with (
       mock.patch.object(learners.Learner, 'trace'),
@@ -623,7 +623,7 @@ class TrainerTest(parameterized.TestCase):
     )
     self.assertEqual(checkpoints.steps(directory / 'checkpoints'), [10])
 
-  def test_knows_the_last_finite_loss_from_the_first_call_on(self):
+  def test_reports_the_last_finite_loss_of_the_first_call(self):
     with self.assertRaises(errors.RunError) as caught:
       self._train(
         ONE,
@@ -724,7 +724,7 @@ class TrainerTest(parameterized.TestCase):
       'train.batch_size must be a multiple of 2, for 2 replicas. Received: 7.',
     )
 
-  def test_what_is_done_is_not_undone_by_a_shorter_run(self):
+  def test_a_run_cannot_be_shortened_below_its_step(self):
     directory = self._directory()
     self._train(ONE, directory)
     self.steps.clear()

@@ -116,7 +116,7 @@ class WorkersTest(parameterized.TestCase):
     statuses = [_wait(child) for child in children]
     return statuses, [(said / str(index)).read_text() for index in range(2)]
 
-  def test_two_workers_are_as_one_however_they_are_stopped(self):
+  def test_two_stopped_workers_end_like_one_process(self):
     whole, alone, stopped = (self._directory() for _ in range(3))
     statuses, said = self._run_two(whole)
     self.assertEqual(statuses, [0, 0], said)
@@ -180,7 +180,7 @@ class ConfigurationTest(parameterized.TestCase):
     '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
     '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
   )
-  def test_says_how_tf_config_must_be(self, text):
+  def test_wrong_tf_config(self, text):
     with mock.patch.dict(os.environ, {'TF_CONFIG': text}):
       with self.assertRaises(errors.InputError) as caught:
         strategies.multi_worker()
