@@ -284,7 +284,7 @@ def _describe_bad_archive(
   elif start.startswith(b'<'):
     reason = f'a web page, not an archive: it begins with {start[:15]!r}'
   else:
-    reason = f'no archive: it begins with {start[:8]!r}'
+    reason = f'not an archive: it begins with {start[:8]!r}'
   for magic, compression in _COMPRESSIONS.items():
     if start.startswith(magic):
       reason = f'compressed by {compression}'

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ _SYSTEM_ERROR = re.compile(
 )
 
 
-# A name that any file system takes.
+# A valid file name on any file system.
 FILE_NAME = constraints.Condition(
   re.compile(r'[\w-][\w.-]*').fullmatch, "of letters, digits, '_', '-' and '.'"
 )
@@ -54,9 +55,9 @@ class Dataset:
     image_size: height and width of the images, in pixels.
     resize: resizes the images: `@resize()`. None: the source's images must have
       that size, and their bytes are kept.
-    examples_per_shard: the most that one record file holds.
-    max_bad_images: how many unusable images may be left out. They are listed in
-      `rejected.jsonl`. With one more, the build fails.
+    examples_per_shard: maximum number of examples in a record file.
+    max_bad_images: maximum number of unusable images to leave out. They are
+      listed in `rejected.jsonl`. With one more, the build fails.
   """
 
   name: Annotated[str, FILE_NAME]
@@ -235,7 +236,11 @@ def _stoppable() -> Iterator[None]:
   """Turns a signal into `errors.StoppedError`, after cleaning up.
 
   SIGHUP stays ignored if the program was started to ignore it, as by `nohup`.
+  Python allows only the main thread to handle signals.
   """
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
   received = []
 
   def stop(number: int, _: types.FrameType | None) -> None:

@@ -98,8 +98,8 @@ def read_table(path: str) -> dict[str, str]:
     wordnet_id, _, text = (part.strip() for part in line.partition('\t'))
     if not text or wordnet_id in rows:
       raise errors.InputError(
-        f'Each line of {path} must have a WordNet id that no other line has, a '
-        f'tab and a text. Received: {line.rstrip()!r} at {path}:{number}.'
+        f'Each line of {path} must have a unique WordNet id, a tab and a text. '
+        f'Received: {line.rstrip()!r} at {path}:{number}.'
       )
     rows[wordnet_id] = text
   return rows

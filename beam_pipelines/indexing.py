@@ -101,7 +101,7 @@ def read_index(source: Source, classes: int, downloads: str) -> Index:
     if len(uses) < len(examples):
       names = sorted(e.member.name for e in examples if uses[e.key] > 1)
       raise errors.InputError(
-        f'Every image in a split must have a file name of its own. Duplicates '
+        f'File names must be unique within a split. Duplicates '
         f'in the {split} split of {index.origin}: {shorten(names)}.'
       )
   return index

@@ -119,7 +119,7 @@ class Resize:
 
   Attributes:
     filter: `box` is the mean of the pixels, and the fastest.
-    unsharp_mask: sharpens the result; None does not.
+    unsharp_mask: sharpens the result; None: no sharpening.
     encoding: `@jpeg()` or `@png()`.
   """
 
@@ -209,7 +209,7 @@ def _open(content: bytes, formats: list[str]) -> Image.Image:
   except UnidentifiedImageError as error:
     kinds = ' or '.join(', '.join(formats).rsplit(', ', 1))
     raise BadImageError(
-      f'no {kinds}: it begins with {content[:8]!r}'
+      f'not a {kinds} file: it begins with {content[:8]!r}'
     ) from error
   except Image.DecompressionBombError as error:
     raise BadImageError(f'more than {MAX_PIXELS:,} pixels') from error
@@ -230,7 +230,7 @@ def _decode(content: bytes, formats: list[str]) -> Image.Image:
   width, height = image.size
   if width * height > MAX_PIXELS:
     raise BadImageError(
-      f'{width} x {height} pixels, more than {MAX_PIXELS:,} together'
+      f'{width} x {height} pixels, more than {MAX_PIXELS:,} pixels in total'
     )
   if image.mode.startswith(('I', 'F')):
     raise BadImageError(f'more than 8 bits a channel, mode {image.mode}')

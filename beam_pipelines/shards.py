@@ -54,8 +54,8 @@ class Writer:
 
   Attributes:
     image_size: height and width of each image, in pixels.
-    resize: resizes the images; None: they must have that size, and their bytes
-      are kept.
+    resize: resizes images; None: images must have the right size and are stored
+      unchanged.
   """
 
   image_size: int

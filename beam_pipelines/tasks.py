@@ -12,6 +12,7 @@ import json
 import signal
 import sys
 import threading
+import time
 import urllib.request
 import uuid
 from collections.abc import Callable
@@ -33,6 +34,15 @@ from beam_pipelines import versions
 from tinygin.config import errors
 
 _POLL_SECONDS = 0.3
+# Flink's states of jobs that can be cancelled.
+_FLINK_RUNNING = (
+  'INITIALIZING',
+  'CREATED',
+  'RUNNING',
+  'FAILING',
+  'RESTARTING',
+  'RECONCILING',
+)
 
 # Takes a task's path and its images as JSON returns them; returns a report that
 # JSON can express. Beam pickles it for the workers.
@@ -86,11 +96,13 @@ def run(
     pipeline = beam.Pipeline(runner, options)
     apply(pipeline, work, list(digests))
     stop = signal.getsignal(signal.SIGINT)
+    started = time.monotonic()
     result = pipeline.run()
     # At SIGINT, Beam would stop the job server that it has started, and then
-    # could not cancel the job.
-    signal.signal(signal.SIGINT, stop)
-    _wait(result, options)
+    # could not cancel the job. Only the main thread can set this.
+    if threading.current_thread() is threading.main_thread():
+      signal.signal(signal.SIGINT, stop)
+    _wait(result, options, started)
   reports = []
   for task in tasks:
     found = _read_report(task.path, digests[task.path])
@@ -158,8 +170,15 @@ def _read_report(path: str, digest: str) -> dict[str, Any] | None:
 def _wait(
   result: beam_runner.PipelineResult,
   options: pipeline_options.PipelineOptions | None,
+  started: float,
 ) -> None:
-  """Waits for a job; cancels it when the wait is interrupted."""
+  """Waits for a job; cancels it when the wait is interrupted.
+
+  Args:
+    result: of the job.
+    options: Beam's options.
+    started: `time.monotonic()` before the job was submitted.
+  """
   try:
     result.wait_until_finish()
   except KeyboardInterrupt:
@@ -168,7 +187,7 @@ def _wait(
     print(f'Cancelling {name}.', file=sys.stderr)
     try:
       result.cancel()
-      _cancel_on_flink(options, job.rpartition('_')[0])
+      _cancel_on_flink(options, job.rpartition('_')[0], started)
     except BaseException as error:  # A second Ctrl-C ends the wait for it.
       print(
         f'Could not cancel {name}: {error!r}. It may still be running. Cancel '
@@ -180,9 +199,13 @@ def _wait(
 
 
 def _cancel_on_flink(
-  options: pipeline_options.PipelineOptions | None, name: str
+  options: pipeline_options.PipelineOptions | None, name: str, started: float
 ) -> None:
-  """Cancels a job by Flink's REST API; Beam's job server leaves it running."""
+  """Cancels a job by Flink's REST API; Beam's job server leaves it running.
+
+  Flink's id of the job is unknown, and other builds may use the same name. So
+  jobs that are older than this one are left alone.
+  """
   if options is None:
     return
   master = options.view_as(pipeline_options.FlinkRunnerOptions).flink_master
@@ -191,8 +214,13 @@ def _cancel_on_flink(
   jobs = f'{flink_runner.FlinkRunner.add_http_scheme(master)}/jobs'
   with urllib.request.urlopen(f'{jobs}/overview') as response:
     found = json.load(response)['jobs']
+  oldest = 1000 * (time.monotonic() - started)
   for each in found:
-    if each['name'] == name:
+    if (
+      each['name'] == name
+      and each['state'] in _FLINK_RUNNING
+      and each['duration'] <= oldest  # In milliseconds, by Flink's clock.
+    ):
       request = urllib.request.Request(f'{jobs}/{each["jid"]}', method='PATCH')
       urllib.request.urlopen(request).close()
 

@@ -40,7 +40,7 @@ class Result:
     fingerprint: as stored in the data set.
     rejected: number of images that were left out when it was built.
     faults: what is wrong.
-    notes: what is worth knowing.
+    notes: findings that are not faults.
     class_counts: number of examples of each label, by split.
     samples: up to 10 decoded images of each label, uint8, height x width x 3.
   """

@@ -166,8 +166,8 @@ class PredictTest(parameterized.TestCase):
       self._predict(_save('whole.png', _large()), str(path))
     self.assertEqual(
       str(caught.exception),
-      f'Cannot read the image {path}: no BMP, GIF, JPEG, PNG, TIFF or WEBP: it '
-      "begins with b'broken!!'.",
+      f'Cannot read the image {path}: not a BMP, GIF, JPEG, PNG, TIFF or WEBP '
+      "file: it begins with b'broken!!'.",
     )
 
   def test_a_folder_without_images(self):

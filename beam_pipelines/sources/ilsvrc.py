@@ -54,7 +54,8 @@ class Ilsvrc:
     keep_classes: WordNet ids; None: all.
     drop_classes: WordNet ids that are left out; None: none.
     grouping: makes one class of several ids; None: each id is a class.
-    examples_per_group: for training and validation together; None: all.
+    examples_per_group: for training and validation together; None uses
+      all images.
     validation_fraction: the approximate share of validation examples.
   """
 

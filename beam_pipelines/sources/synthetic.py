@@ -1,10 +1,10 @@
 """A small image set that is drawn, not photographed.
 
 Each of the twelve classes has a colour, a texture and a shape, and shares each
-of them with other classes, so that none of the three alone tells the classes
-apart. Place, size, rotation, hue, lighting, background and noise vary from
-image to image. The images are packed in the layout of tiny-imagenet-200 and
-are read like the real archive.
+of them with other classes, so no single feature identifies a class. Place,
+size, rotation, hue, lighting, background and noise vary from image to image.
+The images are packed in the layout of tiny-imagenet-200 and are read like the
+real archive.
 """
 
 import dataclasses

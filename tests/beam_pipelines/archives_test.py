@@ -231,8 +231,8 @@ class ArchivesTest(parameterized.TestCase):
       b'\n<!DOCTYPE html><html>',
       "a web page, not an archive: it begins with b'<!DOCTYPE html>'",
     ),
-    (b'hello', "no archive: it begins with b'hello'"),
-    (b'', "no archive: it begins with b''"),
+    (b'hello', "not an archive: it begins with b'hello'"),
+    (b'', "not an archive: it begins with b''"),
   )
   def test_what_is_no_zip_file(self, content, reason):
     with open(self.path, 'wb') as file:

@@ -1,17 +1,20 @@
 """Compares built data sets with a plain reading of their archives."""
 
+import collections
 import dataclasses
 import errno
 import hashlib
 import json
 import os
 import pathlib
+import pickle
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from concurrent import futures
 from unittest import mock
 
 import gin
@@ -21,6 +24,7 @@ import tensorflow_datasets as tfds
 from absl.testing import absltest
 from PIL import Image
 
+from beam_pipelines import archives
 from beam_pipelines import dataset
 from beam_pipelines import files
 from beam_pipelines import fingerprint
@@ -72,6 +76,16 @@ def _digests(directory):
     path.name: path.read_bytes()
     for path in pathlib.Path(directory).glob('*.tfrecord*')
   }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Planted:
+  """Makes a folder when it is unpickled."""
+
+  path: str
+
+  def __reduce__(self):
+    return os.mkdir, (self.path,)
 
 
 class _Generator(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -210,6 +224,12 @@ class DatasetTest(tf.test.TestCase):
     self.assertIn('36 train, 24 validation, 12 test examples', result.stdout)
     self.assertEqual(_digests(directory), _digests(self.built.directory))
 
+  def test_same_bytes_from_another_thread(self):
+    small = _configure(self.data_dir, self.archive)
+    with futures.ThreadPoolExecutor(1) as threads:
+      threads.submit(small.build).result()
+    self.assertEqual(_digests(small.directory), _digests(self.built.directory))
+
   def test_failed_build_leaves_nothing_and_goes_on(self):
     small = _configure(self.data_dir, self.archive)
     call, written = shards.Writer.__call__, []
@@ -285,6 +305,50 @@ class DatasetTest(tf.test.TestCase):
         small.build()
       small.build()
       self.assertEqual(_digests(small.directory), _digests(intact.directory))
+
+  def test_files_of_tasks_are_json_and_nothing_else(self):
+    small = _configure(self.data_dir, self.archive)
+    (work,) = self._fail_at_the_end(small)
+    planted = os.path.join(self.data_dir, 'executed')
+    pickled = pickle.dumps(_Planted(planted), protocol=0)
+    found = 0
+    for suffix in ('task', 'json'):
+      for path in work.glob(f'*.{suffix}'):
+        json.loads(path.read_text(encoding='utf-8'))
+        path.write_bytes(pickled)
+        found += 1
+    self.assertEqual(found, 2 * len(list(work.glob('*.tfrecord-*[0-9]'))))
+    self.assertGreater(found, 0)
+    report = next(work.glob('*.json'))
+    with self.assertRaises(ValueError):
+      tasks.execute(shards.Writer(64, None), os.fspath(report.with_suffix('')))
+    small.build()
+    self.assertEqual(_digests(small.directory), _digests(self.built.directory))
+    self.assertFalse(os.path.exists(planted))
+    pickle.loads(pickled)
+    self.assertTrue(os.path.exists(planted))
+
+  def test_members_are_read_in_the_order_of_their_offsets(self):
+    small = _configure(self.data_dir, self.archive, examples_per_shard=100)
+    read, offsets = archives.Reader.read, collections.defaultdict(list)
+
+    def record(reader, member):
+      offsets[reader].append(member.offset)
+      return read(reader, member)
+
+    with mock.patch.object(archives.Reader, 'read', record):
+      small.build()
+    shards_read = [each for each in offsets.values() if len(each) > 1]
+    self.assertCountEqual(map(len, shards_read), (36, 24, 12))
+    for each in shards_read:
+      self.assertEqual(each, sorted(each))
+    keys = list(_read(small.directory, 'train'))
+    self.assertEqual(keys, list(_read(self.built.directory, 'train')))
+    places = {
+      example.key: example.member.offset
+      for example in small.source.index('unused').splits['train']
+    }
+    self.assertNotEqual(keys, sorted(keys, key=places.get))
 
   def test_record_file_that_vanished_is_written_again(self):
     small = _configure(self.data_dir, self.archive)
@@ -373,7 +437,7 @@ class DatasetTest(tf.test.TestCase):
     with self.assertRaisesRegex(
       errors.InputError,
       '^Found 2 unusable images; dataset.max_bad_images allows 0:\n'
-      f'  tiny-imagenet-200/{images}_0.JPEG: no JPEG: it begins with '
+      f'  tiny-imagenet-200/{images}_0.JPEG: not a JPEG file: it begins with '
       f"b'<html>'.\n  tiny-imagenet-200/{images}_2.JPEG: it cannot be "
       r'decoded: image file is truncated \(.*\)\.\n',
     ):
@@ -404,7 +468,7 @@ class DatasetTest(tf.test.TestCase):
             'split': 'train',
             'id': 'n99000003_0',
             'member': f'tiny-imagenet-200/{name}',
-            'reason': "no JPEG: it begins with b'<html>'",
+            'reason': "not a JPEG file: it begins with b'<html>'",
           }
         ],
       )

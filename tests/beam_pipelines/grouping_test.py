@@ -76,8 +76,8 @@ class GroupingTest(parameterized.TestCase):
     path = self._file(text)
     with self.assertRaisesWithLiteralMatch(
       errors.InputError,
-      f'Each line of {path} must have a WordNet id that no other line has, a '
-      f'tab and a text. Received: {line} at {path}:{number}.',
+      f'Each line of {path} must have a unique WordNet id, a tab and a text. '
+      f'Received: {line} at {path}:{number}.',
     ):
       grouping.read_table(path)
 

@@ -246,10 +246,10 @@ class ResizeTest(parameterized.TestCase):
     self.assertGreater(after[32], before[32])
 
   @parameterized.parameters(
-    (b'<html></html>', "no JPEG or PNG: it begins with b'<html></'"),
+    (b'<html></html>', "not a JPEG or PNG file: it begins with b'<html></'"),
     (
       _encode(_random_image(9, 9), 'GIF'),
-      "no JPEG or PNG: it begins with b'GIF",
+      "not a JPEG or PNG file: it begins with b'GIF",
     ),
     (
       _encode(_random_image(99, 99), 'JPEG')[:-900],
@@ -261,7 +261,7 @@ class ResizeTest(parameterized.TestCase):
     ),
     (
       _encode(Image.new('1', (10_000, 10_000))),
-      '10000 x 10000 pixels, more than 89,478,485 together',
+      '10000 x 10000 pixels, more than 89,478,485 pixels in total',
     ),
     (_encode(Image.new('1', (20_000, 20_000))), 'more than 89,478,485 pixels'),
   )

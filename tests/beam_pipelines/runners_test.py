@@ -4,7 +4,9 @@ import base64
 import bz2
 import contextlib
 import fcntl
+import http.server
 import io
+import json
 import os
 import pathlib
 import re
@@ -13,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from unittest import mock
 
@@ -157,10 +160,10 @@ class RunnersTest(parameterized.TestCase):
     self.assertIsNone(runners.parse([], None, set()))
 
   @parameterized.parameters(
-    (None, '^Cancelling the Beam job job-7.\n$'),
+    (None, '^Cancelling the Beam job job_7.\n$'),
     (
       TimeoutError('no answer'),
-      'Could not cancel the Beam job job-7: .*no answer.*jobs cancel job-7 ',
+      'Could not cancel the Beam job job_7: .*no answer.*jobs cancel job_7 ',
     ),
   )
   def test_interrupted_job_is_cancelled(self, cancel_error, message):
@@ -178,6 +181,61 @@ class RunnersTest(parameterized.TestCase):
       tasks.run(len, work, options, 'test')
     self.assertEqual(kind.cancelled, cancelled + 1)
     self.assertRegex(output.getvalue(), message)
+
+  def test_flink_jobs_of_others_are_left_alone(self):
+    overview = [
+      {'jid': str(i), 'name': name, 'state': state, 'duration': duration}
+      for i, (name, state, duration) in enumerate(
+        [
+          ('job', 'RUNNING', 0),
+          ('job', 'RESTARTING', 0),
+          ('job', 'CREATED', 0),
+          ('job', 'FINISHED', 0),
+          ('job', 'CANCELED', 0),
+          ('other', 'RUNNING', 0),
+          ('job', 'RUNNING', 10**9),  # Started before this build.
+        ]
+      )
+    ]
+    cancelled = []
+
+    class Flink(http.server.BaseHTTPRequestHandler):
+      def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        if self.path == '/jobs/overview':
+          self.wfile.write(json.dumps({'jobs': overview}).encode())
+
+      def do_PATCH(self):
+        cancelled.append(self.path)
+        self.send_response(202)
+        self.end_headers()
+
+      def log_message(self, *arguments):
+        del arguments
+
+    server = http.server.HTTPServer(('localhost', 0), Flink)
+    self.addCleanup(server.server_close)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    self.addCleanup(thread.join)
+    self.addCleanup(server.shutdown)
+    kind = sample_tasks.InterruptedRunner
+    options = runners.parse(
+      [
+        f'--runner={kind.__module__}.{kind.__name__}',
+        f'--flink_master=localhost:{server.server_port}',
+      ],
+      None,
+      set(),
+    )
+    work = [tasks.Task(f'{self.create_tempdir().full_path}/0', [1])]
+    with (
+      contextlib.redirect_stderr(io.StringIO()),
+      self.assertRaises(KeyboardInterrupt),
+    ):
+      tasks.run(len, work, options, 'test')
+    self.assertEqual(cancelled, ['/jobs/0', '/jobs/1', '/jobs/2'])
 
   def test_dask_uses_two_processes(self):
     folder = self.create_tempdir().full_path

@@ -35,7 +35,7 @@ class InterruptedRunner(runner.PipelineRunner):
 
 class _Result(runner.PipelineResult):
   def job_id(self) -> str:
-    return 'job-7'
+    return 'job_7'
 
   def wait_until_finish(self, duration=None):
     raise KeyboardInterrupt

@@ -259,6 +259,18 @@ class DamageTest(parameterized.TestCase):
     self.paths[0].unlink()
     self._assert_fault(limit, f'{self.paths[0].name}, which is missing')
 
+  def test_file_that_cannot_be_read(self, limit):
+    self.paths[0].unlink()
+    # Linux answers EIO, as a broken disk does.
+    self.paths[0].symlink_to('/proc/self/mem')
+    with self.assertRaisesRegex(
+      errors.RunError,
+      '^The files of the data set must be readable. Received: '
+      f'{self.paths[0]}; Input/output error. Restore the files, then start '
+      'again.$',
+    ):
+      source.read(self.directory, 'train', limit)
+
   def test_file_that_is_cut_short(self, limit):
     os.truncate(self.paths[0], self.paths[0].stat().st_size - 1)
     self._assert_fault(limit, f'{self.paths[0].name}, which is damaged')
@@ -279,7 +291,7 @@ class DamageTest(parameterized.TestCase):
       for _ in range(16):
         writer.write(example.SerializeToString())
     if limit:
-      self._assert_fault(limit, 'an image or label, which is damaged')
+      self._assert_fault(limit, 'a damaged image or label')
     else:  # Comes to light when the image is asked for.
       split = source.read(self.directory, 'train', limit)
       with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'image'):

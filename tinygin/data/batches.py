@@ -107,7 +107,7 @@ def first(
     split: the examples, all of them labelled.
     seed: the run's seed.
     augmentation: applied to the images, in this order.
-    count: the number of examples; even if an augmentation mixes pairs.
+    count: number of examples; must be even if an augmentation mixes pairs.
 
   Returns:
     Images, uint8 (count, height, width, 3), and class probabilities, float32

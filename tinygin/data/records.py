@@ -43,6 +43,7 @@ def decoded(
 
   Raises:
     InputError: the files are damaged or hold too few examples.
+    RunError: a file could not be read.
   """
   count = sum(each.take for each in instructions)
   # A mapping has the alignment that TensorFlow requires.
@@ -174,6 +175,7 @@ def stored(
 
   Raises:
     InputError: the files are damaged or hold another number of examples.
+    RunError: a file could not be read.
   """
   paths = [each.filename for each in instructions]
   batches = (
@@ -248,8 +250,15 @@ def _undamaged(
       for each in instructions
       if (fault := _fault(each.filename))
     ]
-    received = '; '.join(faults) or 'an image or label, which is damaged'
+    received = '; '.join(faults) or 'a damaged image or label'
     raise _unexpected(instructions, received) from error
+  except (tf.errors.PermissionDeniedError, tf.errors.UnknownError) as error:
+    # TensorFlow puts the names of its operations around the message.
+    reason = error.message.rpartition('}}')[2].partition(' [Op')[0].strip()
+    raise errors.RunError(
+      'The files of the data set must be readable. Received: '
+      f'{reason.splitlines()[0]}. Restore the files, then start again.'
+    ) from error
 
 
 def _fault(path: str) -> str | None:

@@ -109,6 +109,7 @@ def read(directory: str, split: str, memory_limit_mib: int) -> Split:
   Raises:
     InputError: the split is unknown or empty, or its files are damaged or have
       another number of examples than the data set declares.
+    RunError: a file could not be read.
   """
   try:
     info = tfds.builder_from_directory(directory).info
