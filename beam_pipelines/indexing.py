@@ -11,8 +11,11 @@ from beam_pipelines import archives
 from tinygin.config import errors
 
 _SHOWN = 10
-# By its name; its content decides how it is decoded, or that it is refused.
-_IMAGE = re.compile(r'(.+)\.(jpe?g|png|bmp|gif|tiff?|webp)', re.IGNORECASE)
+# Of a file that lies among images. Any other file there counts as an image; its
+# content decides how it is decoded, or that it is unusable.
+_TABLE = re.compile(r'\.(csv|json|tsv|txt|xml)\Z', re.IGNORECASE)
+# `img.0001` has none.
+_ENDING = re.compile(r'(?<=.)\.[a-z]\w*\Z', re.IGNORECASE)
 
 
 class Box(NamedTuple):
@@ -108,9 +111,8 @@ def read_index(source: Source, classes: int, downloads: str) -> Index:
 
 
 def image_key(name: str) -> str | None:
-  """Returns a file's name without its ending; None if it is no image."""
-  match = _IMAGE.fullmatch(name)
-  return match and match[1]
+  """Returns a file's name without its ending; None if it is a table."""
+  return None if _TABLE.search(name) else _ENDING.sub('', name)
 
 
 def shorten(items: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import errno
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -449,6 +450,33 @@ class DatasetTest(tf.test.TestCase):
     dataclasses.replace(small, max_bad_images=2).build()
     for path in pathlib.Path(small.directory).glob('*.tfrecord*'):
       self.assertEqual(path.stat().st_ino, inodes[path.name])
+
+  def test_images_whatever_their_endings(self):
+    folder = self.create_tempdir()
+    image = io.BytesIO()
+    Image.new('RGB', (64, 64)).save(image, 'JPEG')
+    for name in ('n00000000/a.jfif', 'n00000000/b', 'n00000001/c.jpg'):
+      folder.create_file(name, image.getvalue(), mode='wb')
+    folder.create_file('n00000001/notes.doc', 'These are dogs.')
+    folder.create_file('n00000001/readme.txt', 'These are dogs.')
+    source = ilsvrc.Ilsvrc(
+      source=folder.full_path,
+      class_names=None,
+      keep_classes=None,
+      drop_classes=None,
+      grouping=None,
+      examples_per_group=None,
+      validation_fraction=0.0,
+    )
+    small = _configure(self.data_dir, 'unused', source=source, classes=2)
+    with self.assertRaisesRegex(
+      errors.InputError,
+      '^Found 1 unusable images; .*\n  n00000001/notes.doc: not a JPEG file: ',
+    ):
+      small.build()
+    small = dataclasses.replace(small, max_bad_images=1)
+    small.build()
+    self.assertCountEqual(_read(small.directory, 'train'), ['a', 'b', 'c'])
 
   def test_accepted_bad_images_are_left_out_and_listed(self):
     name = 'train/n99000003/images/n99000003_0.JPEG'

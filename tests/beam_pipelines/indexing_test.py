@@ -53,9 +53,12 @@ class IndexingTest(parameterized.TestCase):
     ('a.JPEG', 'a'),
     ('b.1.Png', 'b.1'),
     ('c.jpg', 'c'),
+    ('d.jfif', 'd'),
+    ('e', 'e'),
+    ('img.0001', 'img.0001'),
+    ('.jpg', '.jpg'),
     ('notes.txt', None),
-    ('.jpg', None),
-    ('jpg', None),
+    ('boxes.XML', None),
   )
   def test_image_key(self, name, key):
     self.assertEqual(indexing.image_key(name), key)

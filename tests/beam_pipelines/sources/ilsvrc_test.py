@@ -211,7 +211,10 @@ class IlsvrcTest(parameterized.TestCase):
   def test_folders_as_people_have_them(self):
     folder = self.create_tempdir()
     os.symlink(f'{self.folders}/n01440764', f'{folder.full_path}/n01440764')
-    for name in ('a.jpg', 'b.PNG', 'c.Jpeg', 'd.JPEG', 'e.webp', 'readme.txt'):
+    for name in (
+      'a.jpg', 'b.PNG', 'c.Jpeg', 'd.JPEG', 'e.webp', 'f.jfif', 'g',
+      'readme.txt',
+    ):  # fmt: skip
       folder.create_file(f'n02085620/{name}')
     source = _configure(folder.full_path)
     before = source.identity()
@@ -220,7 +223,7 @@ class IlsvrcTest(parameterized.TestCase):
     self.assertEqual(source.identity(), before)
     self.assertEqual(
       _keys(source.index('unused')),
-      [[f'n01440764_{i}' for i in range(5)], ['a', 'b', 'c', 'd', 'e']],
+      [[f'n01440764_{i}' for i in range(5)], list('abcdefg')],
     )
 
   def test_names_that_differ_in_their_endings(self):

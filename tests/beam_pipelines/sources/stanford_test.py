@@ -209,7 +209,7 @@ class StanfordTest(parameterized.TestCase):
     self.assertEqual(expected.identity(), before)
     self.assertLen(expected.index('unused').splits['train'], 36)
     table = folder / BOXES
-    for old, new in (('0.JPEG', '0.jpg'), ('1.JPEG', '1.Png')):
+    for old, new in (('0.JPEG', '0.jfif'), ('1.JPEG', '1')):
       image = folder / f'train/{ID}/images/{ID}_{old}'
       image.rename(str(image).replace(old, new))
       table.write_text(table.read_text().replace(old, new))
