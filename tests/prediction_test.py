@@ -350,6 +350,18 @@ class InitializeTest(parameterized.TestCase):
         ours, drawn[ours.path] if keeps else theirs, ours.path
       )
 
+  def test_a_network_that_is_not_that_of_the_run(self):
+    def network():
+      return keras.Sequential([keras.Input((8, 8, 3))], name='other')
+
+    other = dataclasses.replace(EXPERIMENT, model=network)
+    with self.assertRaisesRegex(
+      errors.InputError,
+      r'do not fit other:\n(.|\n)*is unknown\nUse the configuration and '
+      r'code that the run was trained with\.$',
+    ):
+      prediction.Classifier.restore(other, RUN, 'best', 'average')
+
   @parameterized.parameters('x.keras', 'x.safetensors')
   def test_a_damaged_file(self, name):
     path = self.create_tempfile(name, 'damaged').full_path

@@ -83,6 +83,10 @@ class InitializeTest(absltest.TestCase):
       pretrained.initialize(
         _network('CLASSES = 7'), weights, include_head=True, source='x'
       )
+    with self.assertRaisesRegex(errors.InputError, r'\)\nDo this\.$'):
+      pretrained.initialize(
+        _network('CLASSES = 7'), weights, True, 'x', advice='Do this.'
+      )
 
 
 class ReadHdf5Test(absltest.TestCase):

@@ -27,6 +27,7 @@ def initialize(
   weights: Mapping[str, np.ndarray],
   include_head: bool,
   source: str,
+  advice: str = '',
 ) -> None:
   """Assigns weights to the variables with the same paths.
 
@@ -39,6 +40,8 @@ def initialize(
     include_head: whether to assign the weights of the head too. If not, the
       head may have another number of classes.
     source: where the weights come from, for the message.
+    advice: what to do if they do not fit. By default, to leave out the head if
+      nothing else is wrong.
 
   Raises:
     InputError: a weight is missing, unknown, or has another shape or dtype.
@@ -53,13 +56,12 @@ def initialize(
   variables = {p: each for p, each in variables.items() if is_assigned(p)}
   weights = {p: each for p, each in weights.items() if is_assigned(p)}
   if faults := list(misfits(variables, weights)):
-    hint = ''
-    if include_head and all(map(_in_head, faults)):
-      hint = '\nAll but the head fits: set train.init_head = False.'
+    if not advice and include_head and all(map(_in_head, faults)):
+      advice = 'All but the head fits: set train.init_head = False.'
     raise errors.InputError(
       f'The weights of {source} do not fit {model.name}:\n  '
       + '\n  '.join(faults)
-      + hint
+      + (advice and f'\n{advice}')
     )
   for path, variable in variables.items():
     variable.assign(weights[path])

@@ -54,7 +54,13 @@ class Classifier:
     folder = directory / run_directory.CHECKPOINTS
     step, arrays = checkpoints.read_trained(folder, checkpoint, weights)
     source = f'{folder}, step {step}'
-    pretrained.initialize(model, arrays, include_head=True, source=source)
+    pretrained.initialize(
+      model,
+      arrays,
+      include_head=True,
+      source=source,
+      advice='Use the configuration and code that the run was trained with.',
+    )
     names = tuple(run_directory.read_classes(directory))
     return cls(model, experiment.preprocessing, names, step)
 
