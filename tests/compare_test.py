@@ -220,6 +220,14 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
       self.assertAlmostEqual(value, 0.2 * step)
     self.assertEqual(list(right.get_lines()[1].get_ydata()), [1.0, 2.0, 3.0])
 
+  def test_damaged_files_are_named(self):
+    for file, fault in (('config.gin', 'b = ('), ('metrics.jsonl', '{bad\n')):
+      for seed, run in enumerate(('a', 'b')):
+        self.run_directory(run, f'train.seed = {seed}\n')
+      self.write(f'b/{file}', fault)
+      with self.assertRaisesRegex(config_case.InputError, f'b/{file}'):
+        self.compare('a', 'b', picture='curves.png')
+
   def test_dollar_signs_in_the_legend(self):
     curve = json.dumps({'step': 1, 'split': 'train', 'loss': 1.0})
     for name in ('$_{', 'größe $^'):

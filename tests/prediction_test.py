@@ -170,6 +170,14 @@ class PredictTest(parameterized.TestCase):
       "file: it begins with b'broken!!'.",
     )
 
+  def test_classes_that_do_not_fit_the_network(self):
+    classes = RUN / 'classes.txt'
+    names = classes.read_bytes()
+    self.addCleanup(classes.write_bytes, names)
+    classes.write_bytes(b'one\n')
+    with self.assertRaisesRegex(errors.InputError, 'classes.txt names 1 class'):
+      prediction.Classifier.restore(EXPERIMENT, RUN, 'latest', 'raw')
+
   def test_a_folder_without_images(self):
     folder = self.create_tempdir()
     folder.create_file('__MACOSX/a.jpg')

@@ -49,6 +49,7 @@ _LABEL_WIDTH = 60
 _MAY_DIFFER = (
   'train.seed',
   'train.run_dir',
+  'dataset.data_dir',
   'devices',
   'computation.processor',
   'computation.instructions',

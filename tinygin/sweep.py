@@ -52,11 +52,10 @@ def main(argv: list[str]) -> int:
     driver.Driver(sweep, study, path).run()
     table = results.write(study, sweep, path)
   print(table)
-  quoted = shlex.quote(str(path))
-  print(f'Sweep directory  {quoted}')
+  print(f'Sweep directory  {shlex.quote(str(path))}')
   print(
     'TensorBoard      ./bazelw run //tinygin:tensorboard -- '
-    f'--logdir={quoted}/trials'
+    f'--logdir={shlex.quote(str(path / "trials"))}'
   )
   return 0 if study.get_trials(False, [TrialState.COMPLETE]) else 1
 

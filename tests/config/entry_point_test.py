@@ -89,11 +89,11 @@ class EntryPointTest(config_case.ConfigCase):
 
   def test_no_configuration(self):
     outcome = self.run_program()
-    message = (
-      'No configuration is given. Start, for example, with '
-      '--gin_file=gin/quickstart.gin\n'
-    )
-    self.assertEqual(outcome, (2, '', message))
+    status, output, message = outcome
+    self.assertEqual((status, output), (2, ''))
+    self.assertStartsWith(message, 'No configuration is given.')
+    self.assertIn('--gin_file=gin/quickstart.gin', message)
+    self.assertIn('--gin_file=gin/sweeps/quickstart.gin', message)
     self.assertEqual(self.run_program('--epochs=3'), outcome)
 
   def test_a_wrong_boolean(self):

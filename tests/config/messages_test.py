@@ -243,7 +243,10 @@ class ImportTest(config_case.ConfigCase):
 
   def test_root_is_not_registered(self):
     self.assert_faults(
-      '', 'No import registers walk, which this program runs.', root='walk'
+      '',
+      'No import registers walk, which this program runs. The gin files may be '
+      'for another program: gin/base.gin is for train, gin/sweeps/ for sweep.',
+      root='walk',
     )
 
 

@@ -23,7 +23,7 @@ class Difference:
   values: tuple[str, ...]
 
 
-def values(text: str) -> dict[str, str]:
+def values(text: str, source: str = 'config.gin') -> dict[str, str]:
   """Returns the value of every parameter in a `config.gin`.
 
   Nothing is imported: names in the text are full names, which mean the same in
@@ -31,6 +31,7 @@ def values(text: str) -> dict[str, str]:
 
   Args:
     text: what `Configuration.text` returned.
+    source: name of the text in messages.
 
   Returns:
     From `component.parameter` to the value as gin writes it, without macros.
@@ -39,7 +40,7 @@ def values(text: str) -> dict[str, str]:
     InputError: the text is not such a configuration.
   """
   document = statements.Document()
-  for each in statements.parse(text, statements.Place('config.gin')):
+  for each in statements.parse(text, statements.Place(source)):
     if isinstance(each, str):
       document.faults.append(each)
     elif isinstance(each, statements.Binding):

@@ -46,8 +46,9 @@ def load(
   """
   if not gin_files and not any('import' in each for each in gin_bindings):
     raise errors.InputError(
-      'No configuration is given. Start, for example, with '
-      '--gin_file=gin/quickstart.gin'
+      'No configuration is given. For example, train starts with '
+      '--gin_file=gin/quickstart.gin, and sweep with '
+      '--gin_file=gin/sweeps/quickstart.gin.'
     )
   document = statements.read(gin_files, gin_bindings, macro_flags, search_paths)
   _raise_if([*document.faults, *checking.circular_macros(document)])
@@ -58,7 +59,11 @@ def load(
   hiding += checking.unknown_components(document, registry)
   start = registry.find(root)
   if start is None and not registry.faults:
-    hiding.append(f'No import registers {root}, which this program runs.')
+    hiding.append(
+      f'No import registers {root}, which this program runs. The gin files '
+      'may be for another program: gin/base.gin is for train, gin/sweeps/ for '
+      'sweep.'
+    )
   if start is None:
     _raise_if([*hiding, *found])
   program = resolution.Program(document, registry)

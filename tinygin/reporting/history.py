@@ -3,6 +3,8 @@
 import json
 import pathlib
 
+from tinygin.config import errors
+
 METRICS = 'metrics.jsonl'
 
 
@@ -18,14 +20,23 @@ def values(
 
   Returns:
     Pairs of step and value; none if the file or the metric does not exist.
+
+  Raises:
+    InputError: the file is damaged.
   """
   path = directory / METRICS
   # Text after the last line break is still being written.
   lines = (
     path.read_text(encoding='utf-8').split('\n')[:-1] if path.exists() else []
   )
-  return [
-    (line['step'], line[name])
-    for line in map(json.loads, lines)
-    if line['split'] == split and name in line
-  ]
+  found = []
+  for number, text in enumerate(lines, 1):
+    try:
+      line = json.loads(text)
+      if line['split'] == split and name in line:
+        found.append((line['step'], line[name]))
+    except (ValueError, KeyError, TypeError) as error:
+      raise errors.InputError(
+        f'{path} is damaged in line {number}: {text[:80]}'
+      ) from error
+  return found

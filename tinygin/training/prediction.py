@@ -6,6 +6,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from tinygin.config import errors
 from tinygin.data import batches
 from tinygin.models import pretrained
 from tinygin.training import checkpoints
@@ -47,8 +48,8 @@ class Classifier:
         `raw`.
 
     Raises:
-      InputError: there is no such checkpoint, it is damaged, or it does not
-        fit the network.
+      InputError: there is no such checkpoint, it is damaged, or it or
+        `classes.txt` does not fit the network.
     """
     model = experiment.build_model()
     folder = directory / run_directory.CHECKPOINTS
@@ -62,6 +63,11 @@ class Classifier:
       advice='Use the configuration and code that the run was trained with.',
     )
     names = tuple(run_directory.read_classes(directory))
+    if len(names) != model.output_shape[-1]:
+      raise errors.InputError(
+        f'{directory / run_directory.CLASSES} names {len(names)} classes, but '
+        f'the network has {model.output_shape[-1]}. Restore the file.'
+      )
     return cls(model, experiment.preprocessing, names, step)
 
   def probabilities(self, images: tf.Tensor) -> tf.Tensor:

@@ -23,6 +23,7 @@ from tinygin.config import constraints
 from tinygin.config import differences
 from tinygin.config import errors
 from tinygin.config import loading
+from tinygin.config import paths
 
 CONFIG = 'config.gin'
 PROVENANCE = 'provenance.json'
@@ -286,16 +287,18 @@ def read_config(directory: pathlib.Path) -> str:
   """Returns the text of a run's `config.gin`.
 
   Raises:
-    InputError: it is missing or cannot be read.
+    InputError: it is missing, cannot be read, or has syntax errors.
   """
   path = directory / CONFIG
   try:
-    return path.read_text(encoding='utf-8')
+    text = path.read_text(encoding='utf-8')
   except (OSError, UnicodeError) as error:
     reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
     raise errors.InputError(
       f'Cannot read {path}, the configuration of a run: {reason}.'
     ) from error
+  differences.values(text, paths.display(str(path)))  # Checks it.
+  return text
 
 
 def load(directory: pathlib.Path) -> loading.Configuration:
