@@ -208,7 +208,8 @@ sweep.directory = '{name}'
 sweep.parameters = {{'RATE': [0.1, 0.2]}}
 sweep.parallel = 2
 """)
-        self.assertIn(f'--logdir={shlex.quote(str(self.swept))}/', printed)
+        trials = shlex.quote(f'{self.swept}/trials')
+        self.assertIn(f'--logdir={trials}\n', printed)
         self.assertEqual(self.column('status'), ['completed'] * 2)
         self.assertTrue((self.swept / 'study.db').exists())
 
