@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import tensorflow as tf
@@ -18,6 +19,9 @@ class TensorBoardTest(absltest.TestCase):
     with tf.summary.create_file_writer(f'{folder}/runs/a/train').as_default(0):
       tf.summary.scalar('loss', 1.0)
     with _started(folder, '--logdir=runs', '--port=0') as process:
+      # TensorBoard was once seen to hang while it started.
+      watchdog = threading.Timer(120, process.kill)
+      watchdog.start()
       try:
         lines = iter(process.stderr.readline, '')
         url = next(
@@ -32,7 +36,7 @@ class TensorBoardTest(absltest.TestCase):
         with urllib.request.urlopen(f'{url}data/runs') as answer:
           self.assertEqual(json.load(answer), ['a/train'])
       finally:
-        # TensorBoard can hang in its own cleanup after SIGTERM.
+        watchdog.cancel()
         process.kill()
 
   def test_asks_for_a_folder(self):
