@@ -121,6 +121,11 @@ class CompositionTest(config_case.ConfigCase):
       "head.size must be an integer. Received: head.size='3' at x.gin:14.",
     )
 
+  def test_a_class_with_a_constructor_in_c(self):
+    text = f'import collections\n{COMPLETE}'
+    text += 'train.extra = @collections.OrderedDict()'
+    self.assertEqual(self.load(text).build().extra, {})
+
   def test_unregistered_functions(self):
     text = f'import textwrap\n{COMPLETE}train.extra = @textwrap.shorten()\n'
     text += "textwrap.shorten.text = 'a  b'\ntextwrap.shorten.width = 9\n"

@@ -106,6 +106,29 @@ class LanguageTest(config_case.ConfigCase):
       'import no_such_module\ntrain.epochs = )', 'x.gin:2 | train.epochs = )'
     )
 
+  def test_every_wrong_statement_is_reported(self):
+    self.assert_fault_parts(
+      'train.label = quickstart\n'
+      'train.count = 3\n'
+      'train.names = [\n  "a",\n'
+      'Adam:\n  beta = = 0.5\n'
+      'train.rate 3\n'
+      'train.options = {"a": 1,\n  "b" 2}\n'
+      'Momentum:\n  decay = 1e999\n'
+      'train.flag = true\n'
+      'epochs = 3\n'
+      'train.extra = (1,\n  2\n',
+      "x.gin:1 | train.label = 'quickstart'",
+      'x.gin:3 | not closed | train.names = [',
+      'x.gin:6 | beta = = 0.5',
+      'x.gin:7 | train.rate 3',
+      'x.gin:9 | "b" 2}',
+      'x.gin:11 | number | 1e999',
+      'x.gin:12 | write True',
+      'epochs | x.gin:13 | component.parameter',
+      'x.gin:14 | not closed | train.extra = (1,',
+    )
+
   def test_faults_of_all_kinds_come_together(self):
     self.assert_fault_parts(
       'LEARNING_RATE = 0.1\n'

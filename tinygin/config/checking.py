@@ -2,27 +2,30 @@
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+from typing import Any
 
 from tinygin.config import components
 from tinygin.config import constraints
 from tinygin.config import resolution
 from tinygin.config import statements
+from tinygin.config.statements import Fault
 
 
-def unknown_macros(document: statements.Document) -> Iterator[str]:
+def unknown_macros(document: statements.Document) -> Iterator[Fault]:
   """Reports macros that are used but not set."""
   for macro, binding in _open_macros(document):
+    places = (binding.place,)
     if macro == statements.REQUIRED:
-      yield (
+      message = (
         f'{binding.name} must be set: it is %{statements.REQUIRED} at '
         f'{binding.place}.'
       )
+      yield Fault('missing', message, places, macro)
     else:
-      near = components.nearest(macro, document.macros)
-      yield (
-        f'Unknown macro {macro} at {binding.place}.'
-        f'{near or " Nothing sets it."}'
-      )
+      near = components.nearest_name(macro, document.macros)
+      hint = f'Did you mean {near}?' if near else 'Nothing sets it.'
+      message = f'Unknown macro {macro} at {binding.place}. {hint}'
+      yield Fault('macro', message, places, macro, near)
 
 
 def _open_macros(
@@ -34,14 +37,14 @@ def _open_macros(
         yield macro, last
 
 
-def statement_faults(document: statements.Document) -> Iterator[str]:
+def statement_faults(document: statements.Document) -> Iterator[Fault]:
   """Reports names that are bound twice, and unused macros."""
   for bindings in document.by_name.values():
     yield from _repeated(bindings)
   yield from _unused_macros(document)
 
 
-def circular_macros(document: statements.Document) -> Iterator[str]:
+def circular_macros(document: statements.Document) -> Iterator[Fault]:
   """Reports macros that refer to themselves."""
 
   def following(name: str) -> list[str]:
@@ -50,10 +53,12 @@ def circular_macros(document: statements.Document) -> Iterator[str]:
 
   for name, definitions in document.macros.items():
     if name in resolution.reachable(following(name), following):
-      yield f'Macro {name} at {definitions[-1].place} refers to itself.'
+      place = definitions[-1].place
+      message = f'Macro {name} at {place} refers to itself.'
+      yield Fault('circular', message, (place,))
 
 
-def _unused_macros(document: statements.Document) -> Iterator[str]:
+def _unused_macros(document: statements.Document) -> Iterator[Fault]:
   """Reports unused macros, unless a misspelt use probably means them."""
   used = _used_macros(document)
   meant = {
@@ -63,12 +68,14 @@ def _unused_macros(document: statements.Document) -> Iterator[str]:
   }
   for name, definitions in document.macros.items():
     if name not in used | meant:
-      near = components.nearest(name, used)
+      near = components.nearest_name(name, used)
+      hint = f' Did you mean {near}?' if near else ''
       for place in dict.fromkeys(each.place for each in definitions):
         if place.is_flag:
-          yield f'{place} has no effect: nothing uses macro {name}.{near}'
+          message = f'{place} has no effect: nothing uses macro {name}.{hint}'
         else:
-          yield f'Macro {name} at {place} is not used.{near}'
+          message = f'Macro {name} at {place} is not used.{hint}'
+        yield Fault('unused', message, (place,), name, near)
 
 
 def _used_macros(document: statements.Document) -> set[str]:
@@ -79,7 +86,7 @@ def _used_macros(document: statements.Document) -> set[str]:
   }
 
 
-def clashes(document: statements.Document) -> Iterator[str]:
+def clashes(document: statements.Document) -> Iterator[Fault]:
   """Reports names that a macro flag and `--gin_bindings` both set."""
   short = {
     name: last.place
@@ -95,12 +102,15 @@ def clashes(document: statements.Document) -> Iterator[str]:
     named = {m for each in bindings for m in resolution.macros(each.value)}
     if others:
       for macro in sorted(short.keys() & {name, *named}):
-        yield f'{short[macro]} and {others[-1]} both set {name}: use only one.'
+        message = (
+          f'{short[macro]} and {others[-1]} both set {name}: use only one.'
+        )
+        yield Fault('repeated', message, (others[-1],))
 
 
 def unknown_components(
   document: statements.Document, registry: components.Registry
-) -> Iterator[str]:
+) -> Iterator[Fault]:
   """Reports names that mean no component, or several."""
   places: dict[str, dict[statements.Place, None]] = {}
   for binding in document.bindings:
@@ -110,11 +120,14 @@ def unknown_components(
         places.setdefault(name, {})[binding.place] = None
   for name, each in places.items():
     problem = registry.problem(name)
-    kind = 'Ambiguous' if problem.startswith(' It could') else 'Unknown'
-    yield f'{kind} component {name} at {", ".join(map(str, each))}.{problem}'
+    kind = 'Ambiguous' if problem.is_ambiguous else 'Unknown'
+    message = (
+      f'{kind} component {name} at {", ".join(map(str, each))}.{problem}'
+    )
+    yield Fault('component', message, tuple(each), name, problem.correction)
 
 
-def faults(program: resolution.Program) -> Iterator[str]:
+def faults(program: resolution.Program) -> Iterator[Fault]:
   """Reports wrong names, types and values of all reached components."""
   for bindings in program.bound.values():
     yield from _repeated(bindings)
@@ -136,68 +149,81 @@ def faults(program: resolution.Program) -> Iterator[str]:
       by = f'the program runs {node.name}'
       yield from _missing(node, given, by)
   for name, argument, annotation in program.unreached():
-    if not constraints.matches(argument.value, annotation):
-      yield constraints.fault(name, argument.value, annotation, argument.where)
+    yield from _value_faults(name, argument, annotation)
   for scope, (use, near) in unknown_scopes.items():
-    hint = f' Did you mean {near}?' if near else ' It has no bindings.'
-    yield f'Unknown scope {scope} in {use.target} at {use.place}.{hint}'
+    hint = f'Did you mean {near}?' if near else 'It has no bindings.'
+    message = f'Unknown scope {scope} in {use.target} at {use.where}. {hint}'
+    yield Fault('scope', message, (use.place,), scope, near)
 
 
-def _repeated(bindings: list[statements.Binding]) -> Iterator[str]:
+def _repeated(bindings: list[statements.Binding]) -> Iterator[Fault]:
   """Reports a parameter that one file or flag binds twice."""
   firsts: dict[str, statements.Binding] = {}
   for each in bindings:
     first = firsts.setdefault(each.place.origin, each)
     if first is not each:
       name = f' as {each.name}' if each.name != first.name else ''
-      yield (
+      message = (
         f'{first.name} is bound twice: at {first.place} and at {each.place}'
         f'{name}.'
       )
+      yield Fault('repeated', message, (each.place,))
 
 
 def _unknown_parameter(
   component: components.Component, binding: statements.Binding
-) -> str:
+) -> Fault:
   prefix = binding.name.removesuffix(binding.parameter)
-  near = components.nearest(binding.parameter, component.parameters, prefix)
+  near = components.nearest_name(binding.parameter, component.parameters)
   known = ', '.join(component.parameters) or 'nothing'
-  return (
-    f'Unknown parameter {binding.name} at {binding.place}.'
-    f'{near or f" {component.name} takes: {known}."}'
-  )
+  hint = f'{component.name} takes: {known}.'
+  if near:
+    hint = f'Did you mean {prefix}{near}?'
+  message = f'Unknown parameter {binding.name} at {binding.place}. {hint}'
+  return Fault('parameter', message, (binding.place,), binding.parameter, near)
 
 
-def _argument_faults(node: resolution.Node) -> Iterator[str]:
+def _argument_faults(node: resolution.Node) -> Iterator[Fault]:
   """Reports values that do not fit the annotations of their parameters."""
   for name, argument in node.arguments.items():
     annotation = node.component.parameters[name].annotation
-    if not constraints.matches(argument.value, annotation):
-      yield constraints.fault(
-        f'{node.name}.{name}', argument.value, annotation, argument.where
-      )
+    yield from _value_faults(f'{node.name}.{name}', argument, annotation)
 
 
-def _call_faults(node: resolution.Node, given: set[str]) -> Iterator[str]:
+def _value_faults(
+  name: str, argument: resolution.Argument, annotation: Any
+) -> Iterator[Fault]:
+  value = argument.value
+  if not constraints.matches(value, annotation):
+    message = constraints.fault(name, value, annotation, argument.where)
+    near = components.nearest_name(str(value), constraints.choices(annotation))
+    places = (argument.setter.place,)
+    yield Fault('value', message, places, correction=near and repr(near))
+
+
+def _call_faults(node: resolution.Node, given: set[str]) -> Iterator[Fault]:
   """Reports missing and superfluous arguments of the calls of a component."""
   supplied_by: dict[str, str] = {}
   for use in node.uses:
     for name in sorted(use.supplied or ()):
       if name not in node.component.parameters:
-        yield (
-          f'{use.target} at {use.place} must have a parameter {name}: the '
+        message = (
+          f'{use.target} at {use.where} must have a parameter {name}: the '
           f'program passes it to {use.name}.'
         )
+        yield Fault('value', message, (use.place,))
       supplied_by.setdefault(name, use.name)
   for name, user in supplied_by.items():
     if name in node.arguments:
-      yield (
-        f'{node.name}.{name} at {node.arguments[name].binding.place} cannot '
-        f'be bound: the program passes it to {user}.'
+      place = node.arguments[name].binding.place
+      message = (
+        f'{node.name}.{name} at {place} cannot be bound: the program passes it '
+        f'to {user}.'
       )
+      yield Fault('passed', message, (place,), name)
   reported: set[str] = set()
   for use in node.uses:
-    by = f'{use.target} at {use.place} needs it'
+    by = f'{use.target} at {use.where} needs it'
     supplied = use.supplied
     if supplied is None:  # Unknown: assume all parameters without default.
       supplied = {
@@ -205,27 +231,35 @@ def _call_faults(node: resolution.Node, given: set[str]) -> Iterator[str]:
         for name, each in node.component.parameters.items()
         if each.default is components.EMPTY
       }
-    yield from _missing(node, given | reported | supplied, by)
+    yield from _missing(node, given | reported | supplied, by, use)
     reported |= set(node.component.parameters) - supplied
 
 
-def _missing(node: resolution.Node, given: set[str], by: str) -> Iterator[str]:
+def _missing(
+  node: resolution.Node,
+  given: set[str],
+  by: str,
+  use: resolution.Use | None = None,
+) -> Iterator[Fault]:
   """Reports required parameters that are neither bound nor given otherwise."""
+  places, used = (), ''
+  if use:
+    places, used = (use.place,), use.target.reference.component
   given = given | set(node.arguments)
   for name, parameter in node.component.parameters.items():
     if parameter.is_required and name not in given:
       expected = constraints.describe(parameter.annotation)
-      fault = f'{node.name}.{name} is not set: {by}. Expected: {expected}.'
+      message = f'{node.name}.{name} is not set: {by}. Expected: {expected}.'
       default = parameter.default
       if default is not components.EMPTY and statements.is_writable(default):
-        fault += (
+        message += (
           ' A default in code does not count; add the line: '
           f'{node.name}.{name} = {default!r}'
         )
-      yield fault
+      yield Fault('missing', message, places, used)
 
 
-def _endless_calls(node: resolution.Node) -> Iterator[str]:
+def _endless_calls(node: resolution.Node) -> Iterator[Fault]:
   """Reports called references that form a circle."""
 
   def callers(of: resolution.Node) -> list[resolution.Node]:
@@ -234,10 +268,11 @@ def _endless_calls(node: resolution.Node) -> Iterator[str]:
   for reached in resolution.reachable([node], callers):
     for use in reached.uses:
       if use.target.reference.called and use.user is node:
-        yield (
-          f'Circular reference: {use.name} at {use.place} calls {node.name} '
+        message = (
+          f'Circular reference: {use.name} at {use.where} calls {node.name} '
           'again.'
         )
+        yield Fault('circular', message, (use.place,))
 
 
 def unused(
@@ -245,7 +280,7 @@ def unused(
   program: resolution.Program,
   root: components.Component,
   other_roots: Sequence[components.Component],
-) -> Iterator[str]:
+) -> Iterator[Fault]:
   """Reports bindings of components that no reference leads to.
 
   Bindings in files may belong to components that an override has replaced.
@@ -262,18 +297,21 @@ def unused(
     if (scope, component) in reached or scope in meant:
       continue
     for binding in bindings:
+      places = (binding.place,)
       if scope not in scopes:
-        near = components.nearest(scope, scopes - {''})
-        yield (
-          f'Unknown scope {scope} in {binding.name} at {binding.place}.'
-          f'{near or " No reference has it."}'
+        near = components.nearest_name(scope, scopes - {''})
+        hint = f'Did you mean {near}?' if near else 'No reference has it.'
+        message = (
+          f'Unknown scope {scope} in {binding.name} at {binding.place}. {hint}'
         )
+        yield Fault('scope', message, places, scope, near)
       else:
         inside = f' in scope {scope}' if scope else ''
-        yield (
+        message = (
           f'{binding.name} at {binding.place} is not used: no reference '
           f'leads from {root.name} to @{binding.component}{inside}.'
         )
+        yield Fault('unused', message, places)
   if program.misspelt:
     return  # Their values would cause false reports.
   effective = {
@@ -287,7 +325,10 @@ def unused(
   in_reach += [all_ for name, all_ in document.macros.items() if name in used]
   for *_, last in in_reach:
     if last.place.is_flag and last not in effective:
-      yield f'{last.place} has no effect: the program does not use {last.name}.'
+      message = (
+        f'{last.place} has no effect: the program does not use {last.name}.'
+      )
+      yield Fault('unused', message, (last.place,))
 
 
 def _unknown_scopes(

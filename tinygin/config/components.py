@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 import textwrap
 import traceback
@@ -23,6 +24,7 @@ from typing import Annotated
 from typing import Any
 
 from gin import config as gin_config
+from gin import selector_map
 
 from tinygin.config import constraints
 from tinygin.config import paths
@@ -126,7 +128,9 @@ def own_parameters(
   except (TypeError, ValueError):  # Built-in functions have none.
     return
   hints = _hints(target)
-  is_library = paths.is_library(inspect.unwrap(target).__module__)
+  # Methods that are written in C have no module.
+  module = getattr(inspect.unwrap(target), '__module__', '')
+  is_library = paths.is_library(module)
   for name, each in signature.parameters.items():
     if each.kind not in _VARIADIC:
       annotation = hints.get(name, EMPTY)
@@ -204,12 +208,34 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
   return ''
 
 
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """Why a name means no component.
+
+  Attributes:
+    text: the end of a message.
+    correction: the name or the import statement that helps; or nothing.
+    is_ambiguous: whether the name could mean several components.
+  """
+
+  text: str
+  correction: str = ''
+  is_ambiguous: bool = False
+
+  def __str__(self) -> str:
+    return self.text
+
+
 class Registry:
   """Finds components by the names that a configuration uses.
 
   Attributes:
-    faults: messages about imports that failed.
+    faults: the imports that failed.
   """
+
+  # What is registered with gin.
+  configurables = gin_config._REGISTRY
+  component_class = Component
 
   def __init__(self, imports: Sequence[statements.Import], root: str = ''):
     """Imports the modules, in order.
@@ -218,17 +244,17 @@ class Registry:
       imports: the import statements of the configuration.
       root: the name of the component that the program builds.
     """
-    self.faults: list[str] = []
+    self.faults: list[statements.Fault] = []
     self._root = root
     self._modules = [each.module for each in imports]
     self._imports: dict[str, tuple[Any, str, statements.Import]] = {}
-    self._found: dict[str, Component | str] = {}
+    self._found: dict[str, Component | Problem] = {}
     self._components: dict[int, Component] = {}  # By the id of the target.
     if paths.working_directory() not in sys.path:
       sys.path.append(paths.working_directory())
     for each in imports:
       try:
-        module = importlib.import_module(each.module)
+        module = self.import_module(each.module)
       except (Exception, SystemExit) as error:
         self.faults.append(_import_fault(error, each))
         continue
@@ -238,15 +264,25 @@ class Registry:
     """Binds the name of an import statement to its module."""
     name, full_name = statement.bound_name(), statement.module
     if not (statement.is_from or statement.alias):  # `import a.b` binds `a`.
-      module, full_name = sys.modules[name], name
+      module, full_name = self.import_module(name), name
     bound, _, first = self._imports.setdefault(
       name, (module, full_name, statement)
     )
     if bound is not module:
-      self.faults.append(
+      message = (
         f'{name} means {first.module} at {first.location} but '
         f'{statement.module} at {statement.location}.'
       )
+      fault = statements.Fault('import', message, (statement.location,))
+      self.faults.append(fault)
+
+  def import_module(self, name: str) -> Any:
+    """Returns the module of that name."""
+    return importlib.import_module(name)
+
+  def configurable(self, target: Any) -> gin_config.Configurable | None:
+    """Returns what gin knows about a function or class, if registered."""
+    return gin_config._inverse_lookup(target)
 
   def find(self, name: str) -> Component | None:
     """Returns the component of that name, or None."""
@@ -255,35 +291,39 @@ class Registry:
     found = self._found[name]
     return found if isinstance(found, Component) else None
 
-  def problem(self, name: str) -> str:
-    """Returns why `find` did not find a name, as the end of a message.
+  def problem(self, name: str) -> Problem | None:
+    """Returns why `find` does not find a name.
 
-    It is empty where a module whose import failed may define the name.
+    It is None where a module whose import failed may define the name.
     """
     maybe = self.faults and name.partition('.')[0] not in self._imports
-    return '' if maybe or self.find(name) else self._found[name]
+    return None if maybe or self.find(name) else self._found[name]
 
-  def _find(self, name: str) -> Component | str:
-    matching = _matching(name)
+  def _find(self, name: str) -> Component | Problem:
+    matching = _matching(name, self.configurables)
     if len(matching) > 1:  # Other configurations may have imported some.
       matching = [*filter(self._is_imported, matching)] or matching
     if len(matching) > 1:
       choices = sorted(each.selector for each in matching)
-      return f' It could be {" or ".join(choices)}.'
+      text = f' It could be {" or ".join(choices)}.'
+      return Problem(text, is_ambiguous=True)
     if matching:
       return self._registered(matching[0])
     first, *rest = name.split('.')
     if first not in self._imports:
-      return _suggestion(name)
+      return self.suggestion(name)
     target, full_name, _ = self._imports[first]
     for part in rest:
       if not hasattr(target, part):
-        return f' There is no {part} in it.{nearest(part, dir(target))}'
+        near = nearest_name(part, dir(target))
+        hint = f' Did you mean {near}?' if near else ''
+        correction = re.sub(rf'\b{part}\b', near, name, count=1) if near else ''
+        return Problem(f' There is no {part} in it.{hint}', correction)
       target = getattr(target, part)
     if not callable(target) or not hasattr(target, '__qualname__'):
       kind = 'a module' if inspect.ismodule(target) else repr(target)
-      return f' It is {kind}, not a function or class.'
-    if existing := gin_config._inverse_lookup(target):
+      return Problem(f' It is {kind}, not a function or class.')
+    if existing := self.configurable(target):
       return self._registered(existing)
     return self._component(target, name, '.'.join([full_name, *rest]))
 
@@ -293,54 +333,75 @@ class Registry:
     return any(module.startswith(f'{each}.') for each in self._modules)
 
   def _registered(self, configurable: gin_config.Configurable) -> Component:
-    name, full_name = shortest(configurable), configurable.selector
+    name = shortest(configurable, self.configurables)
+    full_name = configurable.selector
     if name == self._root or full_name.partition('.')[0] in PROJECT:
       full_name = name
     return self._component(configurable.wrapped, name, full_name)
 
   def _component(self, target: Any, name: str, full_name: str) -> Component:
     """Returns the one component of a target, whatever name leads to it."""
-    component = Component(name, full_name, target)
+    component = self.component_class(name, full_name, target)
     return self._components.setdefault(id(target), component)
 
+  def suggestion(self, name: str) -> Problem:
+    """Returns what may help against a name that nothing defines."""
+    first, dot, _ = name.partition('.')
+    if near := nearest_name(name, names(self.configurables)):
+      return Problem(f' Did you mean {near}?', near)
+    if dot and (first in sys.modules or importlib.util.find_spec(first)):
+      return Problem(f' Add the line: import {first}', f'import {first}')
+    return Problem(' No import in the configuration defines it.')
 
-def _suggestion(name: str) -> str:
-  first, dot, _ = name.partition('.')
-  if near := nearest(name, names()):
-    return near
-  if dot and (first in sys.modules or importlib.util.find_spec(first)):
-    return f' Add the line: import {first}'
-  return ' No import in the configuration defines it.'
 
-
-def registered() -> list[gin_config.Configurable]:
+def registered(
+  configurables: selector_map.SelectorMap = gin_config._REGISTRY,
+) -> list[gin_config.Configurable]:
   """Returns everything that is registered with gin, except gin's own."""
-  return [each for _, each in gin_config._REGISTRY.items() if _is_own(each)]
+  return [each for _, each in configurables.items() if _is_own(each)]
 
 
 def _is_own(configurable: gin_config.Configurable) -> bool:
   return not configurable.selector.startswith('gin.')
 
 
-def names() -> list[str]:
+def names(
+  configurables: selector_map.SelectorMap = gin_config._REGISTRY,
+) -> list[str]:
   """Returns the shortest names of all registered components, sorted."""
-  return sorted(map(shortest, registered()), key=str.lower)
+  own = registered(configurables)
+  shortest_names = (shortest(each, configurables) for each in own)
+  return sorted(shortest_names, key=str.lower)
 
 
-def _matching(name: str) -> list[gin_config.Configurable]:
+def _matching(
+  name: str, configurables: selector_map.SelectorMap
+) -> list[gin_config.Configurable]:
   """Returns the registered components whose complete names end in a name."""
-  return [*filter(_is_own, gin_config._REGISTRY.get_all_matches(name))]
+  return [*filter(_is_own, configurables.get_all_matches(name))]
 
 
-def shortest(configurable: gin_config.Configurable) -> str:
+def shortest(
+  configurable: gin_config.Configurable,
+  configurables: selector_map.SelectorMap = gin_config._REGISTRY,
+) -> str:
   """Returns the shortest name that means one registered component only."""
   parts = configurable.selector.split('.')
   names = ('.'.join(parts[start:]) for start in reversed(range(len(parts))))
-  return next(name for name in names if _matching(name) == [configurable])
+  return next(
+    name for name in names if _matching(name, configurables) == [configurable]
+  )
 
 
-def _import_fault(error: BaseException, each: statements.Import) -> str:
-  """Returns a one-line message with the line of the module that failed."""
+def _import_fault(
+  error: BaseException, each: statements.Import
+) -> statements.Fault:
+  """Returns a fault whose message has the line of the module that failed."""
+  message = _import_message(error, each)
+  return statements.Fault('import', message, (each.location,), each.module)
+
+
+def _import_message(error: BaseException, each: statements.Import) -> str:
   missing = getattr(error, 'name', None)
   if isinstance(error, ModuleNotFoundError) and (
     f'{each.module}.'.startswith(f'{missing}.')

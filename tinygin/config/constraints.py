@@ -105,6 +105,17 @@ def element(annotation: Any, index: int) -> Any:
   return Any
 
 
+def choices(annotation: Any) -> list[str]:
+  """Returns the strings that an annotation lists as choices."""
+  return [
+    each
+    for base, _ in members(annotation)
+    if typing.get_origin(base) is Literal
+    for each in typing.get_args(base)
+    if isinstance(each, str)
+  ]
+
+
 def is_continuable(annotation: Any) -> bool:
   """Whether the annotation contains `CONTINUABLE`."""
   return any(CONTINUABLE in metadata for _, metadata in members(annotation))

@@ -41,14 +41,14 @@ def values(text: str, source: str = 'config.gin') -> dict[str, str]:
   """
   document = statements.Document()
   for each in statements.parse(text, statements.Place(source)):
-    if isinstance(each, str):
+    if isinstance(each, statements.Fault):
       document.faults.append(each)
     elif isinstance(each, statements.Binding):
       document.bindings.append(each)
   document.faults += checking.circular_macros(document)
   document.faults += checking.unknown_macros(document)
   if document.faults:
-    raise errors.InputError('\n'.join(document.faults))
+    raise errors.InputError('\n'.join(map(str, document.faults)))
 
   def resolve(value: object) -> object:
     if isinstance(value, statements.Macro):

@@ -56,7 +56,8 @@ def describe(name: str) -> str:
   registry = components.Registry(imports)
   if component := registry.find(name):
     return _section(component, _binding_files()) + '\n'
-  raise errors.InputError(f'Unknown component {name}.{registry.problem(name)}')
+  problem = registry.problem(name) or ''
+  raise errors.InputError(f'Unknown component {name}.{problem}')
 
 
 def page() -> str:

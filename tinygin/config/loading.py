@@ -6,7 +6,6 @@ reported together.
 """
 
 import json
-from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,32 +51,52 @@ def load(
     )
   document = statements.read(gin_files, gin_bindings, macro_flags, search_paths)
   _raise_if([*document.faults, *checking.circular_macros(document)])
+  registry = components.Registry(document.imports, root)
+  program, faults = examine(document, registry, root, other_roots)
+  _raise_if(faults)
+  root_node = program.follow('', registry.find(root))
+  return Configuration(document, program, root_node)
+
+
+def examine(
+  document: statements.Document,
+  registry: components.Registry,
+  root: str,
+  other_roots: Sequence[str] = (),
+) -> tuple[resolution.Program, list[statements.Fault]]:
+  """Returns the program that statements make, and all that is wrong with them.
+
+  Args:
+    document: statements without circular macros.
+    registry: finds the components that they name.
+    root: see `load`.
+    other_roots: see `load`.
+  """
   found = [*checking.statement_faults(document)]
   hiding = [*checking.unknown_macros(document), *checking.clashes(document)]
-  registry = components.Registry(document.imports, root)
   hiding += registry.faults
   hiding += checking.unknown_components(document, registry)
-  start = registry.find(root)
-  if start is None and not registry.faults:
-    hiding.append(
-      f'No import registers {root}, which this program runs. The gin files '
-      'may be for another program: gin/base.gin is for train, gin/sweeps/ for '
-      'sweep.'
-    )
-  if start is None:
-    _raise_if([*hiding, *found])
   program = resolution.Program(document, registry)
-  root_node = program.follow('', start)
+  start = registry.find(root)
+  if start is None:
+    if not registry.faults:
+      message = (
+        f'No import registers {root}, which this program runs. The gin files '
+        'may be for another program: gin/base.gin is for train, gin/sweeps/ '
+        'for sweep.'
+      )
+      hiding.append(statements.Fault('import', message))
+    return program, [*hiding, *found]
+  program.follow('', start)
   others = [each for each in map(registry.find, other_roots) if each]
   found += checking.faults(program)
   if not hiding:  # Unresolved names would cause false reports.
     found += checking.unused(document, program, start, others)
-  _raise_if([*hiding, *found])
-  return Configuration(document, program, root_node)
+  return program, [*hiding, *found]
 
 
-def _raise_if(faults: Iterable[str]) -> None:
-  if lines := list(dict.fromkeys(faults)):
+def _raise_if(faults: Sequence[statements.Fault]) -> None:
+  if lines := list(dict.fromkeys(map(str, faults))):
     raise errors.InputError('\n'.join(lines))
 
 

@@ -16,6 +16,18 @@ from tinygin.config import errors
 _URL = re.compile(r'[a-zA-Z][a-zA-Z0-9+.-]*://')
 
 
+class MissingError(errors.InputError):
+  """A path leads nowhere.
+
+  Attributes:
+    near: a similar path that exists, or nothing.
+  """
+
+  def __init__(self, message: str, near: str = ''):
+    super().__init__(message)
+    self.near = near
+
+
 def working_directory() -> str:
   """Returns the folder in which the user typed the command."""
   return os.environ.get('BUILD_WORKING_DIRECTORY') or os.getcwd()
@@ -54,7 +66,7 @@ def find(path: str, folders: Sequence[str] = ()) -> str:
       working directory and the project's root.
 
   Raises:
-    InputError: the path is in none of the folders.
+    MissingError: the path is in none of the folders.
   """
   if _URL.match(path):
     return path
@@ -65,20 +77,20 @@ def find(path: str, folders: Sequence[str] = ()) -> str:
   for candidate in candidates:
     if os.path.exists(candidate):
       return candidate
-  raise errors.InputError(_missing(path, candidates))
+  raise _missing(path, candidates)
 
 
-def _missing(path: str, candidates: list[str]) -> str:
-  """Returns the message about a missing path, with a similar name if any."""
+def _missing(path: str, candidates: list[str]) -> MissingError:
+  """Returns the error of a missing path, with a similar name if any."""
   message = f'No such file: {path}.'
   for candidate in candidates:
     folder, name = os.path.split(candidate)
     siblings = os.listdir(folder) if os.path.isdir(folder) else []
     for sibling in difflib.get_close_matches(name, siblings, 1):
       near = os.path.join(os.path.dirname(path), sibling)
-      return f'{message} Did you mean {near}?'
+      return MissingError(f'{message} Did you mean {near}?', near)
   folders = dict.fromkeys(os.path.dirname(each) for each in candidates)
-  return f'{message} Looked in: {", ".join(folders)}.'
+  return MissingError(f'{message} Looked in: {", ".join(folders)}.')
 
 
 @functools.cache

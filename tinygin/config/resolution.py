@@ -80,8 +80,13 @@ class Use:
     return f'{self.user.name}.{self.parameter}'
 
   @property
-  def place(self) -> str:
+  def place(self) -> statements.Place:
     """Where the reference is."""
+    return self.user.arguments[self.parameter].setter.place
+
+  @property
+  def where(self) -> str:
+    """The place of the reference, for messages."""
     return self.user.arguments[self.parameter].where
 
 

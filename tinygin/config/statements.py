@@ -16,7 +16,6 @@ from typing import Any
 
 from gin import config_parser
 
-from tinygin.config import errors
 from tinygin.config import paths
 
 REQUIRED = 'gin.REQUIRED'
@@ -50,6 +49,29 @@ class Place:
 
   def __str__(self) -> str:
     return f'{self.origin}:{self.line}' if self.line else self.origin
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+  """A mistake in a configuration.
+
+  Attributes:
+    rule: the kind of mistake, such as `macro` for an unknown or unused macro.
+    message: what is wrong, with the places.
+    places: the wrong statements; none where a whole file is wrong.
+    name: the wrong name in these statements, where one name is wrong.
+    correction: what should replace that name, the value or the line; empty
+      where several things could be meant.
+  """
+
+  rule: str
+  message: str
+  places: tuple[Place, ...] = ()
+  name: str = ''
+  correction: str = ''
+
+  def __str__(self) -> str:
+    return self.message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,11 +134,11 @@ Import = config_parser.ImportStatement
 
 @dataclasses.dataclass
 class Document:
-  """Statements in the order in which they take effect, and error messages."""
+  """Statements in the order in which they take effect, and mistakes."""
 
   bindings: list[Binding] = dataclasses.field(default_factory=list)
   imports: list[Import] = dataclasses.field(default_factory=list)
-  faults: list[str] = dataclasses.field(default_factory=list)
+  faults: list[Fault] = dataclasses.field(default_factory=list)
 
   @functools.cached_property
   def by_name(self) -> dict[str, list[Binding]]:
@@ -153,7 +175,7 @@ def read(
       folder of the including file.
 
   Returns:
-    The statements, and a message for everything that could not be read.
+    The statements, and a fault for everything that could not be read.
   """
   reader = _Reader(search_paths)
   for name in gin_files:
@@ -172,40 +194,41 @@ class _Reader:
   def __init__(self, search_paths: Sequence[str]):
     self.document = Document()
     self._search_paths = [paths.resolve(each) for each in search_paths]
-    self._included_by: dict[str, str] = {}  # From real paths.
+    self._included_by: dict[str, Place] = {}  # From real paths.
     self._open: list[str] = []
 
   def read_argument(self, name: str) -> None:
     """Reads one `--gin_file`."""
+    flag = Place(f'--gin_file={name}')
     try:
       path = paths.find(name)
-    except errors.InputError as error:
-      self._fault(f'{error} Given by --gin_file={name}.')
+    except paths.MissingError as error:
+      self._fault(f'{error} Given by {flag}.', flag)
       return
     if earlier := self._included_by.get(os.path.realpath(path)):
-      self._fault(
-        f'--gin_file={name} has no effect: {earlier} has read it already.'
-      )
-    self._read_file(path, f'--gin_file={name}', ())
+      self._fault(f'{flag} has no effect: {earlier} has read it already.', flag)
+    self._read_file(path, flag)
 
   def read_text(self, text: str, place: Place) -> None:
     """Reads the statements of a file or flag and the files it includes."""
     has_bindings = False
     for statement in parse(text, place):
-      if isinstance(statement, str):
-        self._fault(statement)
+      if isinstance(statement, Fault):
+        self.document.faults.append(statement)
       elif isinstance(statement, Import):
         self.document.imports.append(statement)
       elif isinstance(statement, Binding):
         self.document.bindings.append(statement)
         has_bindings = True
       elif place.is_flag:
-        self._fault(f'Flags cannot include files: use --gin_file. At {place}.')
+        message = f'Flags cannot include files: use --gin_file. At {place}.'
+        self._fault(message, place)
       elif has_bindings:
         name, where = statement
         self._fault(
           f'The include of {name} at {where} must come before all bindings, '
-          'as it would override them.'
+          'as it would override them.',
+          where,
         )
       else:
         self._include(*statement)
@@ -216,17 +239,16 @@ class _Reader:
     folders = [beside, *self._search_paths, os.path.join(root, 'gin'), root]
     try:
       path = paths.find(name, folders)
-    except errors.InputError as error:
-      self._fault(f'{error} Included at {place}.')
+    except paths.MissingError as error:
+      self._fault(f'{error} Included at {place}.', place, error.near)
       return
-    self._read_file(path, str(place), (str(place), *place.chain))
+    self._read_file(path, place)
 
-  def _read_file(
-    self, path: str, included_by: str, chain: tuple[str, ...]
-  ) -> None:
+  def _read_file(self, path: str, included_by: Place) -> None:
     real, name = os.path.realpath(path), paths.display(path)
     if real in self._open:
-      self._fault(f'Circular include of {name} at {included_by}.')
+      message = f'Circular include of {name} at {included_by}.'
+      self._fault(message, included_by)
     if real in self._included_by:
       return
     self._included_by[real] = included_by
@@ -235,14 +257,17 @@ class _Reader:
         text = file.read()
     except (OSError, UnicodeError) as error:
       reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
-      self._fault(f'Cannot read {name}: {reason}. Given by {included_by}.')
+      message = f'Cannot read {name}: {reason}. Given by {included_by}.'
+      self._fault(message, included_by)
       return
+    chain = () if included_by.is_flag else (str(included_by),)
     self._open.append(real)
-    self.read_text(text, Place(name, None, chain))
+    self.read_text(text, Place(name, None, chain + included_by.chain))
     self._open.pop()
 
-  def _fault(self, message: str) -> None:
-    self.document.faults.append(message)
+  def _fault(self, message: str, place: Place, correction: str = '') -> None:
+    fault = Fault('include', message, (place,), correction=correction)
+    self.document.faults.append(fault)
 
 
 def parse(text: str, place: Place) -> Iterator[Any]:
@@ -253,23 +278,53 @@ def parse(text: str, place: Place) -> Iterator[Any]:
     place: the file or flag, without a line.
 
   Yields:
-    `Binding`, `Import` or `(included file, place)`; or an error message, after
-    which the rest of the text is ignored.
+    `Binding`, `Import` or `(included file, place)`; or a `Fault` for a
+    statement that cannot be parsed.
   """
-  try:
-    parser = _Parser(io.StringIO(text + '\n'), _Delegate())
-    # A `for` loop would take the StopIteration that gin raises at an unexpected
-    # end for the end of the file.
-    while (parsed := parser.parse_statement()) is not None:
-      where = _at_line(place, parsed.location.line_num)
-      if isinstance(parsed, config_parser.BindingStatement):
-        yield _binding(parsed, where)
-      elif isinstance(parsed, config_parser.ImportStatement):
-        yield parsed._replace(location=where)
-      elif isinstance(parsed, config_parser.IncludeStatement):
-        yield parsed.filename, where
-  except _PARSE_ERRORS as error:
-    yield _syntax_fault(error, text, place)
+  lines = text.split('\n')
+  begin = 1
+  while begin:
+    # Empty lines keep the numbers of the others.
+    rest = '\n' * (begin - 1) + '\n'.join(lines[begin - 1 :])
+    try:
+      parser = _Parser(io.StringIO(rest + '\n'), _Delegate())
+      # A `for` loop would take the StopIteration that gin raises at an
+      # unexpected end for the end of the file.
+      while (parsed := parser.parse_statement()) is not None:
+        begin = parser.current_token.start[0]
+        where = _at_line(place, parsed.location.line_num)
+        if isinstance(parsed, config_parser.BindingStatement):
+          yield _binding(parsed, where)
+        elif isinstance(parsed, config_parser.ImportStatement):
+          yield parsed._replace(location=where)
+        elif isinstance(parsed, config_parser.IncludeStatement):
+          yield parsed.filename, where
+      return
+    except _PARSE_ERRORS as error:
+      reason, number = _reason_and_line(error, lines)
+      code = _lines_of_code(lines, begin)
+      if number > code[0] and (
+        isinstance(error, tokenize.TokenError)
+        or _NEW_STATEMENT.match(lines[number - 1])
+      ):
+        reason, number = _NOT_CLOSED, code[0]
+      yield _syntax_fault(reason, number, lines, place)
+      # In a block, which is parsed as a whole, the line can be before `begin`.
+      following = code[number >= begin :]
+      letters = (each for each in following if lines[each - 1][:1].isalpha())
+      begin = next(letters, 0)
+
+
+def _lines_of_code(lines: Sequence[str], begin: int) -> list[int]:
+  """Returns the numbers of the lines with code, from a number on."""
+  numbered = [*enumerate(lines, 1)][begin - 1 :]
+  return [number for number, line in numbered if re.match(r'\s*[^\s#]', line)]
+
+
+_NEW_STATEMENT = re.compile(
+  r'[A-Za-z_][\w./]*\s*(=|:\s*($|#))|(import|include|from)\s'
+)
+_NOT_CLOSED = 'A bracket or a string is not closed.'
 
 
 _PARSE_ERRORS = (
@@ -292,10 +347,11 @@ def _binding(parsed: config_parser.BindingStatement, place: Place) -> Any:
       parsed.scope, parsed.selector, parsed.arg_name, parsed.value, place
     )
   if not re.fullmatch(_MACRO, parsed.selector):
-    return (
+    message = (
       f'{parsed.selector} = {parsed.value!r} at {place} has no component. '
       'Write component.parameter, or a macro in capitals.'
     )
+    return Fault('syntax', message, (place,))
   scope = f'{parsed.scope}/' if parsed.scope else ''
   return Binding('', '', scope + parsed.selector, parsed.value, place)
 
@@ -360,36 +416,45 @@ def is_writable(value: Any) -> bool:
 
 _NAME = r'([\w./]+)\s*=\s*'
 _HINTS = (
-  (r'include\s+([\w./-]+)', "a file name needs quotes: include '{0}'"),
-  (r'([\w./]+) *: *([^\s#].*)', 'a value needs an =: {0} = {1}'),
-  (_NAME + '(?i:true|yes)', 'write True.'),
-  (_NAME + '(?i:false|no)', 'write False.'),
-  (_NAME + '(?i:none|null)', 'write None.'),
-  (_NAME + '(?i:nan|inf|infinity)', 'a number must be finite.'),
-  (_NAME + r'([A-Za-z_][\w./]*\(\))', 'a reference needs an @: {0} = @{1}'),
-  (_NAME + f'({_MACRO})', 'a macro needs a %: {0} = %{1}'),
-  (_NAME + r'([A-Za-z_~./][\w./~ -]*)', "a string needs quotes: {0} = '{1}'"),
+  (r'include\s+([\w./-]+)', 'a file name needs quotes: ', "include '{0}'"),
+  (r'([\w./]+) *: *([^\s#].*)', 'a value needs an =: ', '{0} = {1}'),
+  (_NAME + '(?i:true|yes)', 'write True.', '{0} = True'),
+  (_NAME + '(?i:false|no)', 'write False.', '{0} = False'),
+  (_NAME + '(?i:none|null)', 'write None.', '{0} = None'),
+  (_NAME + '(?i:nan|inf|infinity)', 'a number must be finite.', ''),
+  (
+    _NAME + r'([A-Za-z_][\w./]*\(\))',
+    'a reference needs an @: ',
+    '{0} = @{1}',
+  ),
+  (_NAME + f'({_MACRO})', 'a macro needs a %: ', '{0} = %{1}'),
+  (
+    _NAME + r'([A-Za-z_~./][\w./~ -]*)',
+    'a string needs quotes: ',
+    "{0} = '{1}'",
+  ),
 )
 
 
-def _syntax_fault(error: Exception, text: str, place: Place) -> str:
-  """Returns a message with the line that the parser refused, and a hint."""
-  lines = text.split('\n')
-  reason, number = _reason_and_line(error, lines)
+def _syntax_fault(
+  reason: str, number: int, lines: Sequence[str], place: Place
+) -> Fault:
+  """Returns a fault with the line that the parser refused, and a hint."""
   line = lines[number - 1].strip() if number <= len(lines) else ''
   where = _at_line(place, number)
-  for pattern, hint in _HINTS:
+  for pattern, hint, template in _HINTS:
     if found := re.fullmatch(rf'{pattern}\s*(?:#.*)?', line):
-      return (
-        f'{line} at {where}: {hint.format(*map(str.strip, found.groups()))}'
-      )
-  return f'Syntax error at {where}: {reason} Received: {line}'
+      right = template.format(*map(str.strip, found.groups()))
+      message = f'{line} at {where}: {hint}{right if hint[-1] == " " else ""}'
+      return Fault('syntax', message, (where,), correction=right)
+  message = f'Syntax error at {where}: {reason} Received: {line}'
+  return Fault('syntax', message, (where,))
 
 
-def _reason_and_line(error: Exception, lines: list[str]) -> tuple[str, int]:
+def _reason_and_line(error: Exception, lines: Sequence[str]) -> tuple[str, int]:
   last = max(1, len(lines) - (not lines[-1]))
   if isinstance(error, tokenize.TokenError):
-    return 'A bracket or a string is not closed.', min(error.args[1][0], last)
+    return _NOT_CLOSED, min(error.args[1][0], last)
   if isinstance(error, TypeError):
     return 'A list or dictionary cannot be a dictionary key.', last
   if isinstance(error, RecursionError):
