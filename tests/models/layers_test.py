@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
+from absl.testing import parameterized
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -173,6 +174,70 @@ class BatchNormalizationTest(absltest.TestCase):
       self.assertTrue(layers.BatchNormalization(**arguments).synchronized)
       fixed = layers.BatchNormalization(synchronized=False, **arguments)
       self.assertFalse(fixed.synchronized)
+
+
+class SynchronizedTest(parameterized.TestCase):
+  """Two replicas normalize their parts as one normalizes the whole batch."""
+
+  def _results(self, replicas, inputs, upstream, dtype):
+    """Returns outputs, gradients and moving statistics, in float64."""
+    strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'][:replicas])
+    with strategy.scope():
+      layer = layers.BatchNormalization(
+        momentum=0.0, epsilon=1e-3, dtype=dtype, name='norm'
+      )
+      layer.build(inputs.shape)
+      layer.gamma.assign(np.linspace(0.5, 2, inputs.shape[-1]))
+    parts = [
+      strategy.experimental_distribute_values_from_function(
+        lambda context, each=each: tf.constant(
+          np.split(each, replicas)[context.replica_id_in_sync_group],
+          layer.compute_dtype,
+        )
+      )
+      for each in (inputs, upstream)
+    ]
+
+    def step(x, upstream):
+      with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = layer(x, training=True)
+        loss = tf.reduce_sum(tf.cast(outputs * upstream, tf.float32))
+      sources = [x, layer.gamma.value, layer.beta.value]
+      return outputs, *tape.gradient(loss, sources)
+
+    each = tf.function(lambda: strategy.run(step, parts))()
+    outputs, *gradients = map(strategy.experimental_local_results, each)
+    found = [tf.concat(outputs, 0), tf.concat(gradients[0], 0)]
+    found += [tf.add_n(each) for each in gradients[1:]]
+    found += [layer.moving_mean, layer.moving_variance]
+    return [tf.cast(each, tf.float64).numpy() for each in found]
+
+  @parameterized.parameters('float32', 'mixed_bfloat16')
+  def test_same_as_one_replica(self, dtype):
+    generator = np.random.default_rng(2)
+    inputs = generator.normal(1, 2, (6, 5, 4, 16))
+    upstream = generator.normal(size=inputs.shape)
+    for expected, received in zip(
+      self._results(1, inputs, upstream, dtype),
+      self._results(2, inputs, upstream, dtype),
+      strict=True,
+    ):
+      scale = np.abs(expected).max()
+      np.testing.assert_allclose(
+        received / scale, expected / scale, atol=_TOLERANCE[dtype]
+      )
+
+  @parameterized.parameters('float32', 'mixed_bfloat16')
+  def test_variance_of_inputs_far_from_zero(self, dtype):
+    generator = np.random.default_rng(2)
+    deviation = 1 if dtype == 'float32' else 100  # As bfloat16 rounds to 64.
+    inputs = generator.normal(1e4, deviation, (6, 5, 4, 16))
+    rounded = tf.cast(tf.cast(inputs, dtype.removeprefix('mixed_')), tf.float64)
+    *_, mean, variance = self._results(2, inputs, np.ones_like(inputs), dtype)
+    axes = (0, 1, 2)
+    np.testing.assert_allclose(mean, np.mean(rounded, axes), rtol=1e-6)
+    np.testing.assert_allclose(variance, np.var(rounded, axes), rtol=1e-3)
 
 
 def _operations(layer, training):

@@ -16,10 +16,10 @@ import subprocess
 import sys
 from unittest import mock
 
-import tensorflow as tf
 from absl import app
 from absl import flags
 from absl.testing import absltest
+from absl.testing import parameterized
 
 from tests.training import small_experiment
 from tinygin.config import errors
@@ -28,12 +28,15 @@ from tinygin.training import checkpoints
 from tinygin.training import evaluation
 from tinygin.training import learner
 from tinygin.training import plateaus
+from tinygin.training import strategies
 from tinygin.training import trainer
 
 _FULL_DISK = flags.DEFINE_string(
   'full_disk', None, 'Train in this directory, and fill its disk.'
 )
-_CUTS = flags.DEFINE_integer('cuts', 6, 'How often runs are cut off.')
+_CUTS = flags.DEFINE_integer(
+  'cuts', 4, 'How often runs on one and on two replicas are cut off.'
+)
 
 # What a run does that can be cut off: before it, and so after the last.
 _POINTS = (
@@ -51,7 +54,7 @@ _POINTS = (
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 
-def _train(directory, cut, number):
+def _train(directory, replicas, cut, number):
   """Trains, and sends itself a signal at the point with the number `cut`."""
   passed = 0
 
@@ -70,7 +73,7 @@ def _train(directory, cut, number):
       mock.patch.object(owner, name, counted(getattr(owner, name))).start()
     trainer.train(
       small_experiment.make(
-        tf.distribute.MirroredStrategy(['/cpu:0']),
+        strategies.mirrored(logical_cpus=replicas),
         average_decay=0.9,
         reduce_on_plateau=plateaus.ReduceOnPlateau(
           monitor='train_loss',
@@ -88,7 +91,7 @@ def _train(directory, cut, number):
   return passed
 
 
-def _start(directory, cut=0, number=signal.SIGKILL):
+def _start(directory, replicas, cut=0, number=signal.SIGKILL):
   """Trains in a process of its own; returns its exit status.
 
   TensorFlow is imported here but never runs here, so that a fork is safe.
@@ -97,7 +100,7 @@ def _start(directory, cut=0, number=signal.SIGKILL):
   if not child:
     status = 1
     try:
-      passed = _train(directory, cut, number)
+      passed = _train(directory, replicas, cut, number)
       (directory / 'passed').write_text(str(passed))
       events = small_experiment.events(directory)
       (directory / 'events').write_text(json.dumps(events))
@@ -140,13 +143,14 @@ def _outcome(directory):
   }
 
 
-class FaultsTest(absltest.TestCase):
+class FaultsTest(parameterized.TestCase):
   def _directory(self):
     return pathlib.Path(self.create_tempdir().full_path)
 
-  def test_a_killed_run_ends_like_an_uninterrupted_one(self):
+  @parameterized.parameters(1, 2)
+  def test_a_killed_run_ends_like_an_uninterrupted_one(self, replicas):
     whole = self._directory()
-    self.assertEqual(_start(whole), 0)
+    self.assertEqual(_start(whole, replicas), 0)
     points = int((whole / 'passed').read_text())
     expected = _outcome(whole)
     generator = random.Random(0)
@@ -158,7 +162,7 @@ class FaultsTest(absltest.TestCase):
         number = generator.choice(_SIGNALS)
         # What is left of a run passes fewer points; then it ends.
         cut = generator.randint(1, points)
-        status = _start(directory, cut, number)
+        status = _start(directory, replicas, cut, number)
         # SIGTERM ends a run at once where there is nothing to save.
         self.assertIn(status, (0, 143, *(-each for each in _SIGNALS)), cut)
         cuts += status != 0
@@ -201,12 +205,12 @@ def _fill_disk(directory):
 
   with mock.patch.object(checkpoints.Checkpoints, 'save', save_on_a_full_disk):
     try:
-      _train(directory, 0, 0)
+      _train(directory, 1, 0, 0)
     except errors.RunError as error:
       print(str(error).replace('\n', ' '))
   print([path.name for path in (directory / 'checkpoints').iterdir()])
   filler.unlink()
-  _train(directory, 0, 0)
+  _train(directory, 1, 0, 0)
   result = json.loads((directory / 'result.json').read_text())
   print(result['status'], 'at step', result['step'])
 

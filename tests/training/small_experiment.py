@@ -10,6 +10,7 @@ from tensorboard.compat.proto import event_pb2
 from tinygin.data import augmentation
 from tinygin.data import preprocessing
 from tinygin.data import source
+from tinygin.models import layers
 from tinygin.reporting import logs
 from tinygin.training import experiment
 from tinygin.training import losses
@@ -53,23 +54,21 @@ def patched():
   return mock.patch.object(source, 'read', read)
 
 
-def _normalization():
-  """Keras' own, which must be told to synchronise."""
-  return keras.layers.BatchNormalization(
-    synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1
-  )
+def normalization():
+  """Returns the product's batch normalization, which replicas share."""
+  return layers.BatchNormalization(momentum=0.9, epsilon=1e-3)
 
 
-def network(dropout=0.1, normalization=_normalization):
-  """Builds a network with normalisation and dropout, which hold state."""
+def network(dropout=0.1, normalization=normalization):
+  """Builds a network of the product's layers; two of them hold state."""
   return keras.Sequential(
     [
       keras.Input((8, 8, 3)),
-      keras.layers.Conv2D(8, 3, strides=2),
+      layers.Conv2D(8, 3, strides=2),
       normalization(),
       keras.layers.ReLU(),
       keras.layers.GlobalAveragePooling2D(),
-      keras.layers.Dropout(dropout),
+      layers.Dropout(dropout),
       keras.layers.Dense(CLASSES, name='head'),
     ],
     name='small',

@@ -1,7 +1,6 @@
 """The training loop: it learns, resumes exactly, and reports what it did."""
 
 import dataclasses
-import functools
 import gc
 import io
 import json
@@ -23,7 +22,6 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tests.training import small_experiment
 from tinygin.config import errors
 from tinygin.data import source
-from tinygin.models import layers
 from tinygin.reporting import logs
 from tinygin.training import checkpoints
 from tinygin.training import evaluation
@@ -73,11 +71,6 @@ def _live_variables():
 
 def _sgd(learning_rate):
   return keras.optimizers.SGD(learning_rate)
-
-
-def _normalization():
-  """The product's own batch normalisation."""
-  return layers.BatchNormalization(momentum=0.9, epsilon=1e-3)
 
 
 class TrainerTest(parameterized.TestCase):
@@ -132,22 +125,6 @@ class TrainerTest(parameterized.TestCase):
     self.assertEqual(result['step'], 7)
     self.assertEqual([line['step'] for line in _lines(directory)], [5, 7, 7])
 
-  def test_replicas_change_nothing_but_rounding(self):
-    lines = []
-    for strategy in (ONE, TWO):
-      directory = self._directory()
-      # Each replica draws its own dropout, so it is left out here.
-      self._train(
-        strategy,
-        directory,
-        model=functools.partial(small_experiment.network, dropout=0),
-      )
-      lines.append(_lines(directory))
-    self.assertEqual(len(lines[0]), len(lines[1]))
-    for one, two in zip(*lines, strict=True):
-      self.assertEqual(one['step'], two['step'])
-      self.assertAlmostEqual(one['loss'], two['loss'], delta=1e-3)
-
   def test_the_same_seed_gives_the_same_bits(self):
     first, second, other = (self._directory() for _ in range(3))
     self._train(ONE, first)
@@ -199,9 +176,6 @@ class TrainerTest(parameterized.TestCase):
         average_decay=0.9,
         accumulation=2,
         optimizer=keras.optimizers.AdamW,
-        model=functools.partial(
-          small_experiment.network, normalization=_normalization
-        ),
       )
     groups = kept_learners[0].variables()
     covered = {

@@ -29,7 +29,7 @@ def _free_addresses(count):
 
 
 def _network():
-  """A network without dropout, which draws the same in every replica."""
+  """A network without dropout, which each replica draws for itself."""
   return small_experiment.network(dropout=0)
 
 

@@ -99,8 +99,11 @@ class Checkpoints:
         (temporary / _STATE).rename(final / _STATE)
         temporary.rmdir()
       else:
-        arrays = safetensors.numpy.save(self._arrays())
-        (temporary / ARRAYS).write_bytes(arrays)
+        arrays = {
+          name: np.asarray(variable.numpy())
+          for name, variable in self._variables.items()
+        }
+        (temporary / ARRAYS).write_bytes(safetensors.numpy.save(arrays))
         _write_state(temporary, temporary, state)
         temporary.rename(final)
     except OSError as error:
@@ -181,24 +184,7 @@ class Checkpoints:
   def _assign(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
     self._check_fit(_folder(self._directory, step), arrays)
     for name, variable in self._variables.items():
-      for number, replica in enumerate(_replicas(variable)):
-        own = arrays.get(f'replica{number}/{name}', arrays[name])
-        replica.assign(own)
-
-  def _arrays(self) -> dict[str, np.ndarray]:
-    """Returns what is saved.
-
-    Replicas may differ, for instance in moving statistics that are not
-    synchronised. Those that differ from the first are saved beside it.
-    """
-    arrays = {}
-    for name, variable in self._variables.items():
-      first, *others = (each.numpy() for each in _replicas(variable))
-      arrays[name] = np.asarray(first)
-      for number, other in enumerate(others, 1):
-        if other.tobytes() != first.tobytes():
-          arrays[f'replica{number}/{name}'] = np.asarray(other)
-    return arrays
+      variable.assign(arrays[name])
 
   def _check_fit(
     self, folder: pathlib.Path, arrays: Mapping[str, np.ndarray]
@@ -397,11 +383,6 @@ def _group(
     for name, array in arrays.items()
     if name.startswith(f'{group}/')
   }
-
-
-def _replicas(variable: tf.Variable) -> tuple[tf.Variable, ...]:
-  """Returns a variable's copies, one for each local replica."""
-  return getattr(variable, 'values', (variable,))
 
 
 def _folder(directory: pathlib.Path, step: int) -> pathlib.Path:

@@ -59,7 +59,7 @@ class Experiment:
     average_decay: decay of the moving average of the weights and of batch
       normalisation's statistics; with it the average is the model: it is
       evaluated, predicted with and exported. None: no average.
-    strategy: the replicas. Each of them draws the same dropout.
+    strategy: the replicas. Each of them draws its own dropout.
     precision: `float32`, or `bfloat16` for activations with float32 weights.
     jit_compile: whether XLA compiles the step; on one replica only.
     batch_size: examples in a step, over all replicas.

@@ -94,6 +94,10 @@ class Learner:
       vectors = [weight for weight in weights if len(weight.shape) < 2]
       self.optimizer.exclude_from_weight_decay(var_list=vectors)
       self.optimizer.build(weights)
+      # Keras would sum the gradients of all replicas again; `_step` has.
+      self.optimizer._all_reduce_sum_gradients = lambda pairs: pairs
+    self._statistics = [v.value for v in self.model.variables if _is_moving(v)]
+    self._seeds = [v.value for v in self.model.variables if _is_seed(v)]
     self.average = None
     if experiment.average_decay is not None:
       self.average = average.WeightAverage(
@@ -166,9 +170,11 @@ class Learner:
       with tf.control_dependencies(tf.nest.flatten(batch, True)):
         waited += tf.maximum(_now() - ended, 0.0)
       next_rate = tf.identity(self.optimizer.learning_rate)
-      sums, norm = strategy.run(step, batch)
-      norm = strategy.reduce('MEAN', norm, axis=None)  # They are equal.
-      sums = strategy.reduce('SUM', sums, axis=None)
+      sums, norm = (
+        # All replicas have the same.
+        strategy.experimental_local_results(each)[0]
+        for each in strategy.run(step, batch)
+      )
       if finite_steps == index:
         loss, rate = sums[0] / sums[-1], next_rate
         if tf.math.is_finite(loss):
@@ -183,23 +189,56 @@ class Learner:
   def _step(
     self, images: tf.Tensor, labels: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Takes a step on one replica; returns sums of metrics, gradient norm."""
-    experiment = self._experiment
-    gradients, sums = self._accumulated_gradients(images, labels)
-    replicas = experiment.strategy.num_replicas_in_sync
-    if replicas > 1:
-      replica = tf.distribute.get_replica_context()
-      gradients = replica.all_reduce('SUM', gradients)
+    """Takes a step on one replica.
+
+    Returns:
+      `metrics.sums` of all replicas, and the global norm of the gradient. Both
+      are the same on every replica.
+    """
+    clip_norm = self._experiment.clip_norm
+    if self._experiment.strategy.num_replicas_in_sync == 1:
+      gradients, sums = self._accumulated_gradients(images, labels)
+    else:
+      with self._own_seeds():
+        gradients, sums = self._accumulated_gradients(images, labels)
+      gradients, sums = self._of_all_replicas(gradients, sums)
     norm = tf.linalg.global_norm(gradients)
-    if experiment.clip_norm is not None:
-      gradients, _ = tf.clip_by_global_norm(
-        gradients, experiment.clip_norm, norm
-      )
-    if replicas > 1:
-      # The optimizer sums the gradients of all replicas.
-      gradients = [gradient / replicas for gradient in gradients]
+    if clip_norm is not None:
+      gradients, _ = tf.clip_by_global_norm(gradients, clip_norm, norm)
     self.optimizer.apply(gradients, self.model.trainable_variables)
     return sums, norm
+
+  @contextlib.contextmanager
+  def _own_seeds(self) -> Iterator[None]:
+    """Lets each replica draw random numbers of its own.
+
+    Between steps the random states of all replicas are equal, so that a
+    checkpoint holds one of them.
+    """
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    offsets = [tf.stack([tf.cast(replica, v.dtype), 0]) for v in self._seeds]
+    for state, offset in zip(self._seeds, offsets, strict=True):
+      state.assign_add(offset)
+    yield
+    for state, offset in zip(self._seeds, offsets, strict=True):
+      state.assign_sub(offset)
+
+  def _of_all_replicas(
+    self, gradients: list[tf.Tensor], sums: tf.Tensor
+  ) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Sums over the replicas in one all-reduce.
+
+    It also averages the moving statistics. Those of layers that do not share
+    their batch statistics would differ otherwise.
+    """
+    replica = tf.distribute.get_replica_context()
+    shares = [v / replica.num_replicas_in_sync for v in self._statistics]
+    gradients, sums, means = replica.all_reduce(
+      'SUM', (gradients, sums, shares)
+    )
+    for variable, mean in zip(self._statistics, means, strict=True):
+      variable.assign(mean)
+    return gradients, sums
 
   def _accumulated_gradients(
     self, images: tf.Tensor, labels: tf.Tensor
@@ -252,6 +291,16 @@ class Learner:
       f'{size}: replicas, train.accumulation, examples at once). Reduce '
       'train.batch_size or increase train.accumulation.'
     )
+
+
+def _is_moving(variable: keras.Variable) -> bool:
+  """Whether a layer computes a variable itself, such as a moving average."""
+  # A frozen weight counts as not trainable in Keras, but not in TensorFlow.
+  return variable.value.dtype.is_floating and not variable.value.trainable
+
+
+def _is_seed(variable: keras.Variable) -> bool:
+  return variable.path.endswith('/seed_generator_state')
 
 
 def _now() -> tf.Tensor:
