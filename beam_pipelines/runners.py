@@ -71,7 +71,8 @@ def parse(
     from apache_beam.options import pipeline_options
 
     # Beam knows the options of runners that are imported.
-    from apache_beam.runners.dask import dask_runner
+    if any('dask' in each.lower() for each in arguments):
+      from apache_beam.runners.dask import dask_runner
 
   options = pipeline_options.PipelineOptions(arguments)
   _check_flags(options, own_flags)

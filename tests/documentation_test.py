@@ -28,6 +28,11 @@ module=$(echo "$2" | sed 's|^//||; s|[/:]|.|g')
 shift 3
 exec {sys.executable} -m "$module" "$@"
 """
+# Runs the command `tinygin` without its installation.
+_TINYGIN = f"""#!{sys.executable}
+from tinygin import command
+command.main()
+"""
 # Replaces the project's quickstart, so that training takes seconds.
 _QUICKSTART = f"""
 include '{_ROOT}/gin/quickstart.gin'
@@ -86,6 +91,9 @@ class DocumentationTest(parameterized.TestCase):
     (cls.folder / 'quickstart.gin').write_text("include 'gin/quickstart.gin'")
     (cls.folder / 'bazelw').write_text(_BAZELW)
     (cls.folder / 'bazelw').chmod(0o755)
+    (cls.folder / 'bin').mkdir()
+    (cls.folder / 'bin/tinygin').write_text(_TINYGIN)
+    (cls.folder / 'bin/tinygin').chmod(0o755)
     (cls.folder / 'folder_of_images').mkdir()
     for name in ('cat.jpg', 'folder_of_images/dog.png'):
       Image.effect_noise((80, 60), 100).save(cls.folder / name)
@@ -104,7 +112,13 @@ class DocumentationTest(parameterized.TestCase):
         **os.environ,
         'BUILD_WORKING_DIRECTORY': '',
         'PYTHONPATH': os.pathsep.join([str(_ROOT), *sys.path]),
-        'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
+        'PATH': os.pathsep.join(
+          [
+            str(cls.folder / 'bin'),
+            os.path.dirname(sys.executable),
+            os.environ['PATH'],
+          ]
+        ),
       },
       capture_output=True,
       text=True,
@@ -141,7 +155,7 @@ class DocumentationTest(parameterized.TestCase):
       if not block.info.startswith('shell'):
         with self.subTest(_name(block)):
           self.assertNotRegex(
-            block.text, r'(?m)^(\./bazelw|bazel|python|pip|docker) '
+            block.text, r'(?m)^(\./bazelw|bazel|python|pip|docker|tinygin) '
           )
 
   def test_every_link_leads_somewhere(self):

@@ -9,7 +9,6 @@ A run that was stopped continues from its last checkpoint:
 
 import contextlib
 import datetime
-import os
 import pathlib
 import shlex
 import tempfile
@@ -140,11 +139,7 @@ def _start(seed: int, data_directory: str) -> dict[str, Any]:
   return {
     'seed': seed,
     'data_set': provenance.data_set(data_directory),
-    **provenance.describe(
-      pathlib.Path(
-        os.environ.get('BUILD_WORKSPACE_DIRECTORY') or paths.project_root()
-      )
-    ),
+    **provenance.describe(pathlib.Path(paths.checkout())),
   }
 
 

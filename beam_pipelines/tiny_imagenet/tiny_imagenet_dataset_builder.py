@@ -178,7 +178,7 @@ class Builder(dataset_builder.FileReaderBuilder):
 
 def _load_config(name: str) -> TinyImagenetConfig:
   """Returns the data set that `gin/data/NAME.gin` declares."""
-  path = os.path.join(paths.project_root(), 'gin', 'data', f'{name}.gin')
+  path = os.path.join(paths.configurations(), 'gin', 'data', f'{name}.gin')
   declared = loading.load([path], [], root='dataset').build()
   return TinyImagenetConfig(
     name=name, description=f'As in gin/data/{name}.gin.', dataset=declared

@@ -27,11 +27,10 @@ from gin import config as gin_config
 from gin import selector_map
 
 from tinygin.config import constraints
+from tinygin.config import errors
 from tinygin.config import paths
 from tinygin.config import statements
 
-# Names of components in these packages need no module to be unambiguous.
-PROJECT = ('tinygin', 'beam_pipelines')
 EMPTY = inspect.Parameter.empty
 _POSITIONAL = (
   inspect.Parameter.POSITIONAL_ONLY,
@@ -335,7 +334,8 @@ class Registry:
   def _registered(self, configurable: gin_config.Configurable) -> Component:
     name = shortest(configurable, self.configurables)
     full_name = configurable.selector
-    if name == self._root or full_name.partition('.')[0] in PROJECT:
+    # Names of the project's components need no module to be unambiguous.
+    if name == self._root or full_name.partition('.')[0] in paths.PROJECT:
       full_name = name
     return self._component(configurable.wrapped, name, full_name)
 
@@ -402,6 +402,8 @@ def _import_fault(
 
 
 def _import_message(error: BaseException, each: statements.Import) -> str:
+  if extra := errors.missing_extra(error):
+    return f'{extra} Imported as {each.module} at {each.location}.'
   missing = getattr(error, 'name', None)
   if isinstance(error, ModuleNotFoundError) and (
     f'{each.module}.'.startswith(f'{missing}.')

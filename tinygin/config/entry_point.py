@@ -207,6 +207,8 @@ def _guarded(main: Main, argv: list[str]) -> int:
   except KeyboardInterrupt:
     return _tell('Stopped by SIGINT.', 130)
   except Exception as error:
+    if extra := errors.missing_extra(error):
+      return _tell(extra, 2)
     name, _ = closures.innermost_component(error)
     if not name:
       raise

@@ -6,6 +6,17 @@ from collections.abc import Iterator
 
 from absl import logging
 
+# The extra of this project that installs a package.
+EXTRAS = {
+  'dask': 'dask',
+  'distributed': 'dask',
+  'gcsfs': 'gcp',
+  'onnx': 'onnx',
+  'optuna': 'sweeps',
+  's3fs': 's3',
+  'tf2onnx': 'onnx',
+}
+
 
 class InputError(Exception):
   """The user's configuration, flags or files are wrong.
@@ -36,6 +47,19 @@ class StoppedError(RunError):
     super().__init__(f'Stopped by {signal.Signals(number).name}; {outcome}')
     self.number = number
     self.exit_status = 128 + number
+
+
+def missing_extra(error: BaseException) -> str:
+  """Returns which extra installs what an import did not find, or nothing."""
+  if not isinstance(error, ModuleNotFoundError):
+    return ''
+  package = (error.name or '').partition('.')[0]
+  if package not in EXTRAS:
+    return ''
+  return (
+    f'{package} is not installed. Install tinygin with the extra that contains '
+    f'it: tinygin[{EXTRAS[package]}].'
+  )
 
 
 @contextlib.contextmanager

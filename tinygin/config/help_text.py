@@ -25,12 +25,16 @@ _Files = dict[tuple[str, str], dict[str, None]]
 def import_components() -> None:
   """Imports the project's modules that register components."""
   root = paths.project_root()
-  for package in components.PROJECT:
+  for package in paths.PROJECT:
     for path in sorted(glob.glob(f'{root}/{package}/**/*.py', recursive=True)):
       with open(path, encoding='utf-8') as file:
         if '\n@gin.' in file.read():
           relative = os.path.relpath(path, root).removesuffix('.py')
-          importlib.import_module(relative.replace(os.sep, '.'))
+          try:
+            importlib.import_module(relative.replace(os.sep, '.'))
+          except ModuleNotFoundError as error:
+            if not errors.missing_extra(error):
+              raise
 
 
 def describe(name: str) -> str:
@@ -69,7 +73,7 @@ def page() -> str:
   for name in components.names():
     component = registry.find(name)
     module = component.target.__module__
-    if module.partition('.')[0] in components.PROJECT:
+    if module.partition('.')[0] in paths.PROJECT:
       modules.setdefault(module, []).append(_section(component, files))
   sections = [_PAGE_HEADER]
   for module in sorted(modules):
@@ -110,7 +114,7 @@ def _meanings(documentation: str) -> dict[str, str]:
 def _binding_files() -> _Files:
   """Returns the project's gin files that bind each parameter."""
   found: _Files = {}
-  folder = os.path.join(paths.project_root(), 'gin')
+  folder = os.path.join(paths.configurations(), 'gin')
   for path in sorted(glob.glob(f'{folder}/**/*.gin', recursive=True)):
     name = os.path.relpath(path, folder)
     with open(path, encoding='utf-8') as file:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 from tinygin.config import errors
 
+# The packages of this project.
+PROJECT = ('tinygin', 'beam_pipelines')
 _URL = re.compile(r'[a-zA-Z][a-zA-Z0-9+.-]*://')
 
 
@@ -34,9 +36,36 @@ def working_directory() -> str:
 
 
 def project_root() -> str:
-  """Returns the folder that contains `tinygin`: the clone or its runfiles."""
-  folder = os.path.dirname(os.path.abspath(__file__))
-  return os.path.dirname(os.path.dirname(folder))
+  """Returns the folder of `tinygin`: a clone, runfiles or site-packages."""
+  return os.path.dirname(_package())
+
+
+def configurations() -> str:
+  """Returns the folder that contains the project's gin files, as `gin/`.
+
+  An installed package contains them itself: beside it, `gin` is gin-config.
+  """
+  return _package() if is_installed() else project_root()
+
+
+def is_installed() -> bool:
+  """Whether the project was installed from its wheel."""
+  return os.path.isdir(os.path.join(_package(), 'gin'))
+
+
+def checkout() -> str:
+  """Returns the folder in which git may know the code of a run.
+
+  It is the clone. For an installed project it is the working directory, which
+  holds the user's own components.
+  """
+  return os.environ.get('BUILD_WORKSPACE_DIRECTORY') or (
+    working_directory() if is_installed() else project_root()
+  )
+
+
+def _package() -> str:
+  return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def resolve(path: str) -> str:
@@ -63,7 +92,7 @@ def find(path: str, folders: Sequence[str] = ()) -> str:
   Args:
     path: as the user wrote it; URLs are returned unchanged.
     folders: where the path is searched, in order. By default, these are the
-      working directory and the project's root.
+      working directory and that of the project's gin files.
 
   Raises:
     MissingError: the path is in none of the folders.
@@ -72,7 +101,7 @@ def find(path: str, folders: Sequence[str] = ()) -> str:
     return path
   candidates = [
     os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
-    for folder in folders or (working_directory(), project_root())
+    for folder in folders or (working_directory(), configurations())
   ]
   for candidate in candidates:
     if os.path.exists(candidate):
@@ -95,19 +124,22 @@ def _missing(path: str, candidates: list[str]) -> MissingError:
 
 @functools.cache
 def is_library(module: str) -> bool:
-  """Whether an imported module belongs to Python or an installed package."""
+  """Whether a module belongs to Python or another project's package."""
+  package = module.partition('.')[0]
   file = getattr(sys.modules.get(module), '__file__', None)
-  return (
-    file is None
-    or module.partition('.')[0] in sys.stdlib_module_names
-    or f'{os.sep}site-packages{os.sep}' in file
-    or f'{os.sep}dist-packages{os.sep}' in file
+  return file is None or (
+    package not in PROJECT
+    and (
+      package in sys.stdlib_module_names
+      or f'{os.sep}site-packages{os.sep}' in file
+      or f'{os.sep}dist-packages{os.sep}' in file
+    )
   )
 
 
 def display(path: str) -> str:
   """Returns the shortest path with which `find` finds an absolute path."""
-  for folder in (working_directory(), project_root()):
+  for folder in (working_directory(), configurations()):
     if path.startswith(folder + os.sep):
       name = os.path.relpath(path, folder)
       found = resolve(name)

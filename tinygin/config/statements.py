@@ -234,7 +234,7 @@ class _Reader:
         self._include(*statement)
 
   def _include(self, name: str, place: Place) -> None:
-    root = paths.project_root()
+    root = paths.configurations()
     beside = os.path.dirname(self._open[-1])
     folders = [beside, *self._search_paths, os.path.join(root, 'gin'), root]
     try:

@@ -29,14 +29,13 @@ _INSTRUCTIONS = (
   *('avx', 'avx2', 'fma', 'avx_vnni', 'avx512f', 'avx512_vnni', 'avx512_bf16'),
   *('avx512_fp16', 'amx_bf16', 'amx_int8', 'asimd', 'bf16', 'sve'),
 )
-_OURS = ('__main__', 'beam_pipelines', 'tinygin')
 
 
 def describe(root: pathlib.Path) -> dict[str, Any]:
   """Describes this process.
 
   Args:
-    root: the project's folder, in a git checkout or not.
+    root: a folder, in a git checkout or not.
 
   Returns:
     A JSON-serialisable dictionary: command line and working directory, git
@@ -50,7 +49,8 @@ def describe(root: pathlib.Path) -> dict[str, Any]:
     'modules': _modules(root),
     'python': platform.python_version(),
     'versions': {
-      package: importlib.metadata.version(package) for package in _PACKAGES
+      package: importlib.metadata.version(package)
+      for package in (*_PACKAGES, *['tinygin'] * paths.is_installed())
     },
     'host': platform.node(),
     'platform': platform.platform(),
@@ -135,7 +135,7 @@ def _modules(root: pathlib.Path) -> dict[str, dict[str, str]]:
   """Returns the imported modules that are neither installed nor tracked by git.
 
   Args:
-    root: the project's folder.
+    root: a folder, in a git checkout or not.
 
   Returns:
     For each module its file, the SHA-256 of the file and, unless the module
@@ -154,7 +154,7 @@ def _modules(root: pathlib.Path) -> dict[str, dict[str, str]]:
       content = path.read_bytes()
       digest = hashlib.sha256(content).hexdigest()
       found[name] = {'file': str(path), 'sha256': digest}
-      if name.partition('.')[0] not in _OURS:
+      if name.partition('.')[0] not in ('__main__', *paths.PROJECT):
         found[name]['text'] = content.decode(errors='replace')
   return found
 
