@@ -1,8 +1,10 @@
 """Tests the wheel, and a project that has nothing of tinygin but the wheel."""
 
+import functools
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import zipfile
 
 from absl.testing import absltest
 from absl.testing import parameterized
+from PIL import Image
 
 from tinygin.config import errors
 
@@ -87,30 +90,33 @@ class ContentTest(absltest.TestCase):
       self.assertIn(package, ' '.join(extras[extra]))
 
 
-class InstalledTest(parameterized.TestCase):
-  @classmethod
-  def setUpClass(cls):
-    super().setUpClass()
-    cls.root = pathlib.Path(tempfile.mkdtemp(dir=absltest.TEST_TMPDIR.value))
-    cls.packages = cls.root / 'site-packages'
-    subprocess.run(
-      [
-        *(sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps'),
-        *('--no-index', '--disable-pip-version-check', '--target'),
-        *(cls.packages, _build(_ROOT, cls.root)),
-      ],
-      check=True,
-    )
+@functools.cache
+def _installed() -> pathlib.Path:
+  """Installs the wheel alone, beside the packages of this environment."""
+  root = pathlib.Path(tempfile.mkdtemp(dir=absltest.TEST_TMPDIR.value))
+  packages = root / 'site-packages'
+  subprocess.run(
+    [
+      *(sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps'),
+      *('--no-index', '--disable-pip-version-check', '--target'),
+      *(packages, _build(_ROOT, root)),
+    ],
+    check=True,
+  )
+  return packages
 
+
+class InstalledCase(parameterized.TestCase):
   def setUp(self):
     super().setUp()
+    self.packages = _installed()
     self.folder = pathlib.Path(self.create_tempdir().full_path)
 
-  def run_tinygin(self, *arguments, without=''):
-    """Runs the installed command in a folder of its own.
+  def run_command(self, *command, without=''):
+    """Runs a command in a folder of its own.
 
     Args:
-      *arguments: of the command.
+      *command: a program and its arguments.
       without: a package that Python must not find.
     """
     if without:
@@ -122,12 +128,22 @@ class InstalledTest(parameterized.TestCase):
     path = [str(self.folder / 'hidden')] * bool(without) + [str(self.packages)]
     kept = {k: v for k, v in os.environ.items() if not k.startswith('BUILD_')}
     return subprocess.run(
-      [self.packages / 'bin/tinygin', *arguments],
+      command,
       cwd=self.folder,
-      env={**kept, 'PYTHONPATH': os.pathsep.join(path)},
+      env={
+        **kept,
+        'PYTHONPATH': os.pathsep.join(path),
+        'PATH': f'{self.packages / "bin"}:{os.environ["PATH"]}',
+        'GIT_CEILING_DIRECTORIES': str(self.folder.parent),
+      },
       capture_output=True,
       text=True,
     )
+
+
+class InstalledTest(InstalledCase):
+  def run_tinygin(self, *arguments, without=''):
+    return self.run_command('tinygin', *arguments, without=without)
 
   def assert_fails(self, done, message):
     self.assertEqual((done.returncode, done.stdout), (2, ''), done.stderr)
@@ -227,6 +243,47 @@ class InstalledTest(parameterized.TestCase):
   def test_other_work_needs_no_extra(self, package, arguments):
     done = self.run_tinygin(*arguments, without=package)
     self.assertEqual(done.returncode, 0, done.stderr)
+
+
+class OwnProjectTest(InstalledCase):
+  def test_a_folder_with_nothing_but_the_page_works(self):
+    page = (_ROOT / 'docs/own_project.md').read_text()
+    blocks = re.findall(r'```(.*)\n([^`]*)```', page)
+    for _, text in blocks:
+      if named := re.match(r'# (\S+\.(?:gin|py))\n', text):
+        path = self.folder / named[1]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    self._draw(60)
+    commands = ''.join(text for info, text in blocks if 'shell' in info)
+    self.assertIn('tinygin sweep', commands)
+    done = self.run_command('bash', '-euc', commands)
+    self.assertEqual(done.returncode, 0, done.stderr)
+    self.assertIn('WarmupCosine.peak', done.stdout)
+    self._check_provenance('runs/first')
+    rates = (self.folder / 'sweeps/rates/results.csv').read_text()
+    self.assertLen(rates.splitlines(), 3)
+
+  def _draw(self, count):
+    """Draws images, and lists them in a table."""
+    (self.folder / 'drawings').mkdir()
+    lines = []
+    for number in range(count):
+      color = ('red', 'green', 'blue')[number % 3]
+      name = f'no ending {number}'
+      Image.new('RGB', (20 + number, 30), color).save(
+        self.folder / 'drawings' / name, 'PNG'
+      )
+      lines.append(f'{name}\t{color}\n')
+    (self.folder / 'drawings.tsv').write_text(''.join(lines))
+
+  def _check_provenance(self, run):
+    text = (self.folder / run / 'provenance.json').read_text()
+    (start,) = json.loads(text)['starts']
+    head = start['modules']['my_lab.heads']
+    self.assertEqual(
+      head['text'], (self.folder / 'my_lab/heads.py').read_text()
+    )
 
 
 if __name__ == '__main__':
