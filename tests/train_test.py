@@ -239,6 +239,19 @@ class WholeRunTest(absltest.TestCase):
     self.assertEqual(dry.returncode, 0, dry.stderr)
     self.assertEqual(sorted(self.directory.iterdir()), before)
 
+  def test_overfitting_says_whether_it_learns_and_keeps_nothing(self):
+    before = sorted(self.directory.rglob('*'))
+    done = _run(self.directory, 'tinygin.train', *SMALL, '--overfit=8')
+    learns = 'The loss goes to nothing' in done.stdout
+    self.assertEqual(done.returncode, 0 if learns else 1, done.stderr)
+    self.assertIn(' on 8 training images after 500 steps.', done.stdout)
+    self.assertEqual(sorted(self.directory.rglob('*')), before)
+
+  def test_a_check_is_of_a_new_run(self):
+    done = _run(self.directory, 'tinygin.train', '--resume=first', '--check')
+    self.assertEqual(done.returncode, 2)
+    self.assertIn('--resume and --check cannot be combined.', done.stderr)
+
   def test_a_dry_run_that_is_stopped_keeps_nothing(self):
     before = sorted(self.directory.iterdir())
     stopped = _python(

@@ -26,6 +26,15 @@ from tinygin.training import run_directory
 
 _DRY = flags.DEFINE_bool('dry', False, 'Train, but write nothing.')
 _SUMMARY = flags.DEFINE_bool('summary', False, "Print the network's layers.")
+_CHECK = flags.DEFINE_bool(
+  'check', False, 'Take five steps, and print what the run needs.'
+)
+_OVERFIT = flags.DEFINE_integer(
+  'overfit',
+  None,
+  'Train on this many images only, and say whether the loss goes to nothing.',
+  lower_bound=1,
+)
 _RESUME = flags.DEFINE_string(
   'resume', None, 'Continue the run in this directory, with its config.gin.'
 )
@@ -57,8 +66,9 @@ def main(argv: list[str]) -> int:
   """Trains, prints a summary and returns the exit status."""
   del argv
   resumed = _resumed()
-  if resumed and _DRY.value:
-    raise errors.InputError('--resume and --dry cannot be combined.')
+  for name in ('dry', 'check', 'overfit'):
+    if resumed and flags.FLAGS[name].value:
+      raise errors.InputError(f'--resume and --{name} cannot be combined.')
   if resumed and not flags.FLAGS.gin_file:
     flags.FLAGS.gin_file = [f'{resumed}/{run_directory.CONFIG}']
     given = flags.FLAGS.gin_bindings
@@ -82,6 +92,8 @@ def main(argv: list[str]) -> int:
   if _SUMMARY.value:
     print(summary.table(experiment.build_model()))
     return 0
+  if _CHECK.value or _OVERFIT.value:
+    return _rehearse(experiment)
   cluster = workers.Workers(experiment.strategy)
   run_dir = resumed or experiment.run_dir
   # Only the first worker writes to the run's directory.
@@ -112,6 +124,19 @@ def _resumed() -> str | None:
     return None
   run_directory.check_is_run(pathlib.Path(directory))
   return directory
+
+
+def _rehearse(experiment: Any) -> int:
+  """Does what --check or --overfit asks for; returns the exit status."""
+  with native_output.hidden():
+    from tinygin.training import rehearsal
+
+  if _CHECK.value:
+    print(rehearsal.check(experiment))
+    return 0
+  text, learns = rehearsal.overfit(experiment, _OVERFIT.value)
+  print(text)
+  return 0 if learns else 1
 
 
 def _train(

@@ -59,6 +59,10 @@ class Split:
     """Number of examples."""
     return int(self.labels.shape[0])
 
+  def first(self, count: int) -> 'Split':
+    """Returns the split with at most that many of its examples."""
+    return dataclasses.replace(self, labels=self.labels[:count])
+
   def gather(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns examples by their index.
 
