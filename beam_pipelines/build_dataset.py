@@ -6,13 +6,10 @@ Also takes `--runner` and all other flags of Beam.
 """
 
 import contextlib
-import functools
 import json
 import shlex
-import sys
 import time
 
-from absl import app
 from absl import flags
 from etils import epath
 
@@ -28,11 +25,10 @@ _DASK_WORKERS = flags.DEFINE_integer(
 entry_point.define_config_flags()
 
 
-def main(argv: list[str], beam_arguments: list[str]) -> None:
+def main(argv: list[str]) -> None:
   """Builds the configured data set and prints what it contains."""
-  del argv
   workers = _DASK_WORKERS.value
-  options = runners.parse(beam_arguments, workers, set(flags.FLAGS))
+  options = runners.parse(argv[1:], workers, set(flags.FLAGS))
   configuration = entry_point.load_from_flags('dataset', other_roots=['train'])
   dataset = configuration.build()
   if dataset.is_built():
@@ -58,8 +54,4 @@ def main(argv: list[str], beam_arguments: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.define_help_flags()  # Otherwise --help would be passed to Beam.
-  sys.argv, _beam_arguments = runners.split_arguments(
-    sys.argv, set(flags.FLAGS)
-  )
-  entry_point.run(functools.partial(main, beam_arguments=_beam_arguments))
+  entry_point.run(main, takes='other flags')

@@ -18,30 +18,6 @@ if TYPE_CHECKING:
   from apache_beam.options import pipeline_options
 
 
-def split_arguments(
-  argv: list[str], own_flags: Collection[str]
-) -> tuple[list[str], list[str]]:
-  """Divides a command line into the program's own arguments and Beam's.
-
-  Args:
-    argv: the program's name and its arguments, `--name=value` or
-      `--name value`.
-    own_flags: names of the program's flags.
-
-  Returns:
-    The program's name with its own arguments; all others, unchanged.
-  """
-  own, beam = [argv[0]], []
-  target = own
-  for argument in argv[1:]:
-    if argument.startswith('--'):
-      name = _flag_name(argument)
-      is_own = name in own_flags or name.removeprefix('no') in own_flags
-      target = own if is_own else beam
-    target.append(argument)
-  return own, beam
-
-
 def parse(
   arguments: list[str], dask_workers: int | None, own_flags: Collection[str]
 ) -> 'pipeline_options.PipelineOptions | None':

@@ -238,4 +238,4 @@ def _draw(groups: dict[str, list[pathlib.Path]], picture: str) -> None:
 
 
 if __name__ == '__main__':
-  entry_point.run(main, arguments='RUN RUN …')
+  entry_point.run(main, takes='arguments')

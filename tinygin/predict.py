@@ -151,4 +151,4 @@ def _lines(found: dict, digits: int) -> list[str]:
 
 if __name__ == '__main__':
   flags.mark_flag_as_required('run_dir')
-  entry_point.run(main, arguments='IMAGE IMAGE …')
+  entry_point.run(main, takes='arguments')

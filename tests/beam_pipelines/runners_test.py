@@ -106,27 +106,11 @@ class RunnersTest(parameterized.TestCase):
     return error
 
   @parameterized.parameters(
-    ([], [], []),
-    (
-      ['--gin_file=a.gin', '--runner=X', '--gin_bindings', 'a = 1'],
-      ['--gin_file=a.gin', '--gin_bindings', 'a = 1'],
-      ['--runner=X'],
-    ),
-    (
-      ['--runner', 'X', '--gin_file', 'a.gin', '--parallelism', '2'],
-      ['--gin_file', 'a.gin'],
-      ['--runner', 'X', '--parallelism', '2'],
-    ),
+    (['--dask_worker=2'],),
+    (['--dask_worker', '2', '--gin_search_path', 'a', '--parallelism', '3'],),
   )
-  def test_split_arguments(self, arguments, own, beams):
-    known = {'gin_file', 'gin_bindings', 'help'}
-    self.assertEqual(
-      runners.split_arguments(['program', *arguments], known),
-      (['program', *own], beams),
-    )
-
-  def test_misspelt_flag(self):
-    process = self._start('unused', '--dask_worker=2')
+  def test_misspelt_flag(self, flags):
+    process = self._start('unused', *flags)
     output, error = process.communicate()
     self.assertEqual(process.returncode, 2)
     self.assertEqual(

@@ -10,6 +10,7 @@ import traceback
 import types
 from collections.abc import Callable
 from collections.abc import Sequence
+from typing import Literal
 from typing import NoReturn
 
 from absl import app
@@ -158,7 +159,9 @@ Main = Callable[[list[str]], int | None]
 MESSAGE_FILE = 'TINYGIN_MESSAGE_FILE'
 
 
-def run(main: Main, arguments: str = '') -> NoReturn:
+def run(
+  main: Main, takes: Literal['flags', 'arguments', 'other flags'] = 'flags'
+) -> NoReturn:
   """Parses the flags, calls `main` and exits.
 
   The exit status is what `main` returns, or 0. It is 2 for wrong flags and an
@@ -169,18 +172,18 @@ def run(main: Main, arguments: str = '') -> NoReturn:
   environment variable `MESSAGE_FILE` names.
 
   Args:
-    main: takes the program's name and the arguments that are not flags.
-    arguments: how such arguments are described, `RUN RUN …`; empty if the
-      program takes none.
+    main: takes the program's name and the arguments that are left.
+    takes: what the program takes: only its own flags; arguments that are no
+      flags, too; or also flags of other programs.
   """
   signal.signal(signal.SIGTERM, _terminate)
   for module, defined in flags.FLAGS.flags_by_module_dict().items():
-    if module.startswith('tinygin.config.'):
+    if module.startswith('tinygin.'):
       for flag in defined:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   app.run(
     lambda argv: _guarded(main, argv),
-    flags_parser=lambda argv: _parse(argv, arguments),
+    flags_parser=lambda argv: _parse(argv, takes),
   )
 
 
@@ -228,9 +231,9 @@ def _tell(message: str, status: int) -> int:
   return status
 
 
-def _parse(argv: list[str], arguments: str) -> list[str]:
+def _parse(argv: list[str], takes: str) -> list[str]:
   try:
-    rest = flags.FLAGS(argv)
+    rest = flags.FLAGS(argv, known_only=takes == 'other flags')
   except flags.UnrecognizedFlagError as error:
     near = components.nearest(error.flagname, flags.FLAGS, '--')
     _refuse(f'Unknown flag --{error.flagname}.{near}')
@@ -244,7 +247,7 @@ def _parse(argv: list[str], arguments: str) -> list[str]:
       _refuse(f'--{name} is given twice: use it once.')
   if flags.FLAGS['verbosity'].using_default_value:
     flags.FLAGS.verbosity = logging.WARNING
-  if len(rest) > 1 and not arguments:
+  if len(rest) > 1 and takes == 'flags':
     _refuse(f'Arguments must be flags. Received: {" ".join(rest[1:])}.')
   return rest
 
