@@ -10,7 +10,6 @@ The ending of --output selects the format:
 """
 
 import os
-import pathlib
 
 from absl import flags
 
@@ -18,21 +17,8 @@ from tinygin.config import entry_point
 from tinygin.config import errors
 from tinygin.config import native_output
 from tinygin.config import paths
-from tinygin.training import run_directory
+from tinygin.training import run_flags
 
-_RUN_DIR = flags.DEFINE_string(
-  'run_dir', None, "A run's directory.", required=True
-)
-_WEIGHTS = flags.DEFINE_enum(
-  'weights',
-  'average',
-  ['average', 'raw'],
-  'The moving averages of the weights, where the run has them, or the weights '
-  'of the step itself.',
-)
-_CHECKPOINT = flags.DEFINE_string(
-  'checkpoint', 'best', 'best, latest or the number of a step.'
-)
 _OUTPUT = flags.DEFINE_string(
   'output', None, 'FILE.keras, FILE.onnx or a folder.', required=True
 )
@@ -46,13 +32,16 @@ def main(argv: list[str]) -> None:
     raise errors.InputError(
       f'{output} exists already; choose another --output.'
     )
-  directory = pathlib.Path(paths.find(_RUN_DIR.value))
+  experiment, directory = run_flags.load()
   with native_output.hidden():
-    experiment = run_directory.load(directory).build()
     from tinygin.training import exporting
 
     classifier = exporting.export(
-      experiment, directory, _CHECKPOINT.value, _WEIGHTS.value, output
+      experiment,
+      directory,
+      run_flags.CHECKPOINT.value,
+      run_flags.WEIGHTS.value,
+      output,
     )
   print(
     f'Wrote {output}: {len(classifier.class_names)} classes, weights of step '
@@ -61,4 +50,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
+  flags.mark_flag_as_required('run_dir')
   entry_point.run(main)

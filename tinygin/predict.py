@@ -16,25 +16,13 @@ from absl import flags
 
 from tinygin.config import entry_point
 from tinygin.config import errors
-from tinygin.config import native_output
 from tinygin.config import paths
-from tinygin.training import run_directory
+from tinygin.training import run_flags
 
 if TYPE_CHECKING:
   from tinygin.data import source
   from tinygin.training import prediction
 
-_RUN_DIR = flags.DEFINE_string('run_dir', None, "A run's directory.")
-_WEIGHTS = flags.DEFINE_enum(
-  'weights',
-  'average',
-  ['average', 'raw'],
-  'The moving averages of the weights, where the run has them, or the weights '
-  'of the step itself.',
-)
-_CHECKPOINT = flags.DEFINE_string(
-  'checkpoint', 'best', 'best, latest or the number of a step.'
-)
 _FORMAT = flags.DEFINE_enum(
   'format', 'text', ['text', 'json'], 'How predictions are printed.'
 )
@@ -52,14 +40,12 @@ def main(argv: list[str]) -> None:
   files = [file for name in argv[1:] for file in _files(name)]
   if not files:
     raise errors.InputError('Name at least one image or folder of images.')
-  directory = pathlib.Path(paths.find(_RUN_DIR.value))
-  with native_output.hidden():
-    experiment = run_directory.load(directory).build()
-    from tinygin.training import prediction
+  experiment, directory = run_flags.load()
+  from tinygin.training import prediction
 
   images = np.stack([_read(file, experiment.dataset) for file in files])
   classifier = prediction.Classifier.restore(
-    experiment, directory, _CHECKPOINT.value, _WEIGHTS.value
+    experiment, directory, run_flags.CHECKPOINT.value, run_flags.WEIGHTS.value
   )
   found = [
     {'image': paths.display(file), 'predictions': ranked}
