@@ -48,16 +48,16 @@ _ALLOW_CHANGES = flags.DEFINE_bool(
 )
 entry_point.define_config_flags()
 for flag in (
-  ('levels', 'LEVELS', tuple, 'Blocks of each level: 3,5,7.'),
-  ('width', 'WIDTH', int, 'Channels of the first level.'),
-  ('classes', 'CLASSES', int, 'Classes of the data set.'),
-  ('batch_size', 'BATCH_SIZE', int, 'Examples in a step.'),
-  ('epochs', 'EPOCHS', float, 'Length of the training, in epochs.'),
-  ('lr', 'LEARNING_RATE', float, 'Learning rate.'),
-  ('dropout', 'DROPOUT', float, 'Fraction dropped by the head.'),
-  ('l1', 'L1', float, "L1 regularization of the head's kernel."),
-  ('l2', 'L2', float, "L2 regularization of the head's kernel."),
-  ('seed', 'SEED', int, 'Seed of everything random.'),
+  ('levels', 'LEVELS = ({},)', 'Blocks of each level: 3,5,7.'),
+  ('width', 'WIDTH = {}', 'Channels of the first level.'),
+  ('classes', 'CLASSES = {}', 'Classes of the data set.'),
+  ('batch_size', 'BATCH_SIZE = {}', 'Examples in a step.'),
+  ('epochs', 'EPOCHS = {}', 'Length of the training, in epochs.'),
+  ('lr', 'LEARNING_RATE = {}', 'Learning rate.'),
+  ('dropout', 'DROPOUT = {}', 'Fraction dropped by the head.'),
+  ('l1', 'L1 = {}', "L1 regularization of the head's kernel."),
+  ('l2', 'L2 = {}', "L2 regularization of the head's kernel."),
+  ('seed', 'SEED = {}', 'Seed of everything random.'),
 ):
   entry_point.define_macro_flag(*flag)
 

@@ -145,12 +145,10 @@ class EntryPointTest(config_case.ConfigCase):
     self.assertIn('train.epochs = 9             --epochs (EPOCHS)', stdout)
 
   @parameterized.parameters(
-    ('--lr=nan', 'flag --lr=nan: expected a number.'),
-    ('--width=3.5', 'flag --width=3.5: expected an integer.'),
     (
-      '--levels=3,x',
-      'flag --levels=3,x: expected integers separated by commas, such as '
-      '3,5,7.',
+      '--lr=nan',
+      'flag --lr=nan: expected a number, or numbers separated by commas, such '
+      'as 3,5,7.',
     ),
     ('--lr=1 --lr=2', '--lr is given twice: use it once.'),
   )
@@ -158,6 +156,17 @@ class EntryPointTest(config_case.ConfigCase):
     outcome = self.run_program('--gin_file=x.gin', *given.split())
     message += ' --help lists the flags.\n'
     self.assertEqual(outcome, (2, '', message))
+
+  @parameterized.parameters(
+    ('--epochs=3.5', 'positive integer', 'epochs=3.5 at --epochs'),
+    ('--epochs=3,4', 'Syntax error at --epochs', 'EPOCHS = 3,4'),
+    ('--epochs=3e', 'Syntax error at --epochs', 'EPOCHS = 3e'),
+  )
+  def test_a_macro_flag_that_does_not_fit(self, given, *parts):
+    status, _, stderr = self.run_program('--gin_file=x.gin', given)
+    self.assertEqual(status, 2)
+    for part in parts:
+      self.assertIn(part, stderr)
 
   def test_print_config_as_json(self):
     status, stdout, _ = self.run_program(

@@ -9,10 +9,10 @@ import sys
 from tinygin.config import entry_point
 
 entry_point.define_config_flags()
-entry_point.define_macro_flag('levels', 'LEVELS', tuple, 'Blocks.')
-entry_point.define_macro_flag('width', 'WIDTH', int, 'Channels.')
-entry_point.define_macro_flag('epochs', 'EPOCHS', float, 'Epochs.')
-entry_point.define_macro_flag('lr', 'LEARNING_RATE', float, 'Rate.')
+entry_point.define_macro_flag('levels', 'LEVELS = ({},)', 'Blocks.')
+entry_point.define_macro_flag('width', 'WIDTH = {}', 'Channels.')
+entry_point.define_macro_flag('epochs', 'EPOCHS = {}', 'Epochs.')
+entry_point.define_macro_flag('lr', 'LEARNING_RATE = {}', 'Rate.')
 
 
 def main(argv: list[str]) -> int | None:

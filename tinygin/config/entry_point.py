@@ -34,28 +34,8 @@ class _OptionalValue(flags.Flag):
     self.boolean = True  # `--name` has the value 'true'.
 
 
-class _Literal(flags.ArgumentParser):
-  """Checks the text of a macro flag and returns it as gin writes the value."""
-
-  def __init__(self, kind: type):
-    super().__init__()
-    self._kind = kind
-
-  def parse(self, argument: str) -> str:
-    """Returns a number, or numbers separated by commas as a tuple."""
-    text = argument.strip()
-    pattern, words = _LITERALS[self._kind]
-    if not re.fullmatch(pattern, text):
-      raise ValueError(f'expected {words}.')
-    return f'({text},)' if self._kind is tuple else text
-
-
-_LITERALS = {
-  int: (r'[+-]?\d+', 'an integer'),
-  float: (r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?', 'a number'),
-  tuple: (r'\d+( *, *\d+)*', 'integers separated by commas, such as 3,5,7'),
-}
-_macro_of_flag: dict[str, str] = {}
+# Bindings with `{}` for the flag's value.
+_macro_flags: dict[str, str] = {}
 
 
 def define_config_flags() -> None:
@@ -92,17 +72,22 @@ def define_config_flags() -> None:
     flags.DEFINE_flag(_OptionalValue(name, words))
 
 
-def define_macro_flag(name: str, macro: str, kind: type, meaning: str) -> None:
+def define_macro_flag(name: str, binding: str, meaning: str) -> None:
   """Defines a flag that sets a macro of the configuration.
 
   Args:
     name: the name of the flag, without dashes.
-    macro: the macro that the flag sets.
-    kind: `int`, `float`, or `tuple` for integers separated by commas.
+    binding: the binding of the macro, with `{}` for the flag's value.
     meaning: what the macro means, for --help.
   """
-  _macro_of_flag[name] = macro
-  flags.DEFINE(_Literal(kind), name, None, f'{meaning} Sets {macro}.')
+  _macro_flags[name] = binding
+  macro = binding.partition(' ')[0]
+  flags.DEFINE_string(name, None, f'{meaning} Sets {macro}.')
+  flags.register_validator(
+    name,
+    lambda text: text is None or re.fullmatch(r'[-+\d.,eE ]+', text),
+    'expected a number, or numbers separated by commas, such as 3,5,7.',
+  )
 
 
 def load_from_flags(
@@ -147,8 +132,8 @@ def load_from_flags(
 def _macro_bindings() -> list[tuple[str, str]]:
   """Returns the macro flags in use and their bindings."""
   return [
-    (f'--{name}', f'{macro} = {flags.FLAGS[name].value}')
-    for name, macro in _macro_of_flag.items()
+    (f'--{name}', binding.format(flags.FLAGS[name].value))
+    for name, binding in _macro_flags.items()
     if flags.FLAGS[name].value is not None
   ]
 
