@@ -178,7 +178,8 @@ class EntryPointTest(config_case.ConfigCase):
   def test_print_config_in_another_format(self):
     outcome = self.run_program('--gin_file=x.gin', '--print_config=yaml')
     message = (
-      '--print_config takes no value, or json. Received: --print_config=yaml.\n'
+      'flag --print_config=yaml: value should be one of <true|json> --help '
+      'lists the flags.\n'
     )
     self.assertEqual(outcome, (2, '', message))
 

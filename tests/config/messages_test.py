@@ -442,13 +442,13 @@ class FlagTest(config_case.ConfigCase):
       '--lr',
       'LEARNING_RATE = 0.2',
       ['LEARNING_RATE = 0.5'],
-      '--lr and --gin_bindings[0] | LEARNING_RATE',
+      '--gin_bindings[0] has no effect | --lr sets LEARNING_RATE',
     ),
     (
       '--lr',
       'LEARNING_RATE = 0.2',
       ['train.rate = 0.5'],
-      '--lr and --gin_bindings[0] | train.rate',
+      '--lr has no effect | LEARNING_RATE',
     ),
   )
   def test_macro_flags(self, flag, binding, bindings, *faults):

@@ -13,35 +13,17 @@ from tinygin.config.statements import Fault
 
 def unknown_macros(document: statements.Document) -> Iterator[Fault]:
   """Reports macros that are used but not set."""
-  for macro, binding in _open_macros(document):
-    places = (binding.place,)
-    if macro == statements.REQUIRED:
-      message = (
-        f'{binding.name} must be set: it is %{statements.REQUIRED} at '
-        f'{binding.place}.'
-      )
-      yield Fault('missing', message, places, macro)
-    else:
-      near = components.nearest_name(macro, document.macros)
-      hint = f'Did you mean {near}?' if near else 'Nothing sets it.'
-      message = f'Unknown macro {macro} at {binding.place}. {hint}'
-      yield Fault('macro', message, places, macro, near)
-
-
-def _open_macros(
-  document: statements.Document,
-) -> Iterator[tuple[str, statements.Binding]]:
   for *_, last in document.by_name.values():
     for macro in resolution.macros(last.value):
-      if macro not in document.macros:
-        yield macro, last
-
-
-def statement_faults(document: statements.Document) -> Iterator[Fault]:
-  """Reports names that are bound twice, and unused macros."""
-  for bindings in document.by_name.values():
-    yield from _repeated(bindings)
-  yield from _unused_macros(document)
+      places = (last.place,)
+      if macro == statements.REQUIRED:
+        message = f'{last.name} must be set: it is %{macro} at {last.place}.'
+        yield Fault('missing', message, places, macro)
+      elif macro not in document.macros:
+        near = components.nearest_name(macro, document.macros)
+        hint = f'Did you mean {near}?' if near else 'Nothing sets it.'
+        message = f'Unknown macro {macro} at {last.place}. {hint}'
+        yield Fault('macro', message, places, macro, near)
 
 
 def circular_macros(document: statements.Document) -> Iterator[Fault]:
@@ -58,16 +40,11 @@ def circular_macros(document: statements.Document) -> Iterator[Fault]:
       yield Fault('circular', message, (place,))
 
 
-def _unused_macros(document: statements.Document) -> Iterator[Fault]:
-  """Reports unused macros, unless a misspelt use probably means them."""
+def unused_macros(document: statements.Document) -> Iterator[Fault]:
+  """Reports macros that nothing uses."""
   used = _used_macros(document)
-  meant = {
-    components.nearest_name(macro, document.macros)
-    for macro, _ in _open_macros(document)
-    if macro != statements.REQUIRED
-  }
   for name, definitions in document.macros.items():
-    if name not in used | meant:
+    if name not in used:
       near = components.nearest_name(name, used)
       hint = f' Did you mean {near}?' if near else ''
       for place in dict.fromkeys(each.place for each in definitions):
@@ -84,28 +61,6 @@ def _used_macros(document: statements.Document) -> set[str]:
     for binding in document.bindings
     for macro in resolution.macros(binding.value)
   }
-
-
-def clashes(document: statements.Document) -> Iterator[Fault]:
-  """Reports names that a macro flag and `--gin_bindings` both set."""
-  short = {
-    name: last.place
-    for name, (*_, last) in document.by_name.items()
-    if last.place.is_macro_flag
-  }
-  for name, bindings in document.by_name.items():
-    others = [
-      each.place
-      for each in bindings
-      if each.place.is_flag and not each.place.is_macro_flag
-    ]
-    named = {m for each in bindings for m in resolution.macros(each.value)}
-    if others:
-      for macro in sorted(short.keys() & {name, *named}):
-        message = (
-          f'{short[macro]} and {others[-1]} both set {name}: use only one.'
-        )
-        yield Fault('repeated', message, (others[-1],))
 
 
 def unknown_components(
@@ -129,7 +84,7 @@ def unknown_components(
 
 def faults(program: resolution.Program) -> Iterator[Fault]:
   """Reports wrong names, types and values of all reached components."""
-  for bindings in program.bound.values():
+  for bindings in (*program.macros.values(), *program.bound.values()):
     yield from _repeated(bindings)
   # Parameters that misspelt bindings probably mean, so they are not missing.
   meant: dict[components.Component, set[str]] = {}
@@ -157,7 +112,7 @@ def faults(program: resolution.Program) -> Iterator[Fault]:
 
 
 def _repeated(bindings: list[statements.Binding]) -> Iterator[Fault]:
-  """Reports a parameter that one file or flag binds twice."""
+  """Reports a macro or parameter that one file or flag binds twice."""
   firsts: dict[str, statements.Binding] = {}
   for each in bindings:
     first = firsts.setdefault(each.place.origin, each)
@@ -323,11 +278,15 @@ def unused(
   in_reach = [all_ for key, all_ in program.bound.items() if key[:2] in reached]
   used = _used_macros(document)
   in_reach += [all_ for name, all_ in document.macros.items() if name in used]
-  for *_, last in in_reach:
+  for *earlier, last in in_reach:
+    for each in earlier if last.place.is_macro_flag else ():
+      if each.place.is_flag:
+        reason = f'{last.place} sets {last.name} too'
+        message = f'{each.place} has no effect: {reason}.'
+        yield Fault('unused', message, (each.place,))
     if last.place.is_flag and last not in effective:
-      message = (
-        f'{last.place} has no effect: the program does not use {last.name}.'
-      )
+      reason = f'the program does not use {last.name}'
+      message = f'{last.place} has no effect: {reason}.'
       yield Fault('unused', message, (last.place,))
 
 

@@ -28,9 +28,8 @@ from tinygin.config import loading
 class _OptionalValue(flags.Flag):
   """A flag with an optional value: `--name` or `--name=value`."""
 
-  def __init__(self, name: str, help_text: str):
-    parser, serializer = flags.ArgumentParser(), flags.ArgumentSerializer()
-    super().__init__(parser, serializer, name, None, help_text)
+  def __init__(self, parser: flags.ArgumentParser, name: str, help_text: str):
+    super().__init__(parser, flags.ArgumentSerializer(), name, None, help_text)
     self.boolean = True  # `--name` has the value 'true'.
 
 
@@ -58,18 +57,20 @@ def define_config_flags() -> None:
     'A folder in which included files are searched, after the folder of the '
     'including file. Repeatable.',
   )
-  for name, words in (
+  for flag in (
     (
+      flags.EnumParser(['true', 'json']),
       'print_config',
       'Print every parameter, its value and where it is set, and stop; '
       '--print_config=json for programs.',
     ),
     (
+      flags.ArgumentParser(),
       'help_config',
       'Describe everything that can be configured, or --help_config=NAME.',
     ),
   ):
-    flags.DEFINE_flag(_OptionalValue(name, words))
+    flags.DEFINE_flag(_OptionalValue(*flag))
 
 
 def define_macro_flag(name: str, binding: str, meaning: str) -> None:
@@ -108,11 +109,6 @@ def load_from_flags(
     text = help_text.page() if name == 'true' else help_text.describe(name)
     print(text, end='')
     sys.exit(0)
-  if flags.FLAGS.print_config not in (None, 'true', 'json'):
-    raise errors.InputError(
-      '--print_config takes no value, or json. '
-      f'Received: --print_config={flags.FLAGS.print_config}.'
-    )
   configuration = loading.load(
     flags.FLAGS.gin_file,
     flags.FLAGS.gin_bindings,

@@ -72,8 +72,9 @@ def examine(
     root: see `load`.
     other_roots: see `load`.
   """
-  found = [*checking.statement_faults(document)]
-  hiding = [*checking.unknown_macros(document), *checking.clashes(document)]
+  hiding = [*checking.unknown_macros(document)]
+  # A macro that seems unused may be the one that a misspelt name means.
+  found = [] if hiding else [*checking.unused_macros(document)]
   hiding += registry.faults
   hiding += checking.unknown_components(document, registry)
   program = resolution.Program(document, registry)
@@ -122,8 +123,12 @@ class Configuration:
     return printing.explained(self._program)
 
   def json(self) -> str:
-    """Returns the parameters and their places as a JSON list."""
-    return json.dumps([*printing.records(self._program)], indent=2) + '\n'
+    """Returns the parameters and their places as a JSON list.
+
+    References, and other values that JSON cannot express, are texts.
+    """
+    records = [*printing.records(self._program)]
+    return json.dumps(records, indent=2, default=repr) + '\n'
 
   def fixed(self) -> set[str]:
     """Returns the parameters that cannot change when a run is continued.

@@ -60,10 +60,9 @@ def records(program: resolution.Program) -> Iterator[dict[str, Any]]:
 
   Yields:
     `component`, `parameter`, `mixed` (whether numbers and other values are
-    allowed), `value` (references as text), `text` (as in gin) and `source`: the
-    place that set the value, or `default`. Bound parameters also have
-    `bound_at`, `included_at`, `macros` (names of the macros used) and `over`
-    (overridden values).
+    allowed), `value`, `text` (as in gin) and `source`: the place that set the
+    value, or `default`. Bound parameters also have `bound_at`, `included_at`,
+    `macros` (names of the macros used) and `over` (overridden values).
   """
   for node in program.nodes.values():
     supplied = node.supplied
@@ -102,12 +101,10 @@ def _bound(argument: resolution.Argument) -> dict[str, Any]:
 
 
 def _json_value(value: Any) -> Any:
+  """Replaces the keys in a value that JSON cannot express by their text."""
   if isinstance(value, dict):
-    return {str(key): _json_value(each) for key, each in value.items()}
-  if isinstance(value, list | tuple):
-    return [_json_value(each) for each in value]
-  plain = value is None or isinstance(value, bool | int | float | str)
-  return value if plain else repr(value)
+    value = {str(key): each for key, each in value.items()}
+  return resolution.transform(value, _json_value)
 
 
 def explained(program: resolution.Program) -> str:
