@@ -86,12 +86,7 @@ def read_table(path: str) -> dict[str, str]:
     errors.InputError: the file is absent, not UTF-8 or in another format.
   """
   rows: dict[str, str] = {}
-  with open(paths.find(path), 'rb') as file:
-    content = file.read()
-  try:
-    lines = content.decode('utf-8-sig').splitlines()
-  except UnicodeDecodeError as error:
-    raise errors.InputError(f'{path} must be UTF-8. {error}.') from error
+  lines = paths.read_text(paths.find(path)).splitlines()
   for number, line in enumerate(lines, 1):
     if not line.strip() or line.startswith('#'):
       continue

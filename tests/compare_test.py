@@ -308,7 +308,7 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
       (
         (a, b),
         r'.*/b/result.json is damaged: '
-        r'Expecting property name enclosed in double quotes in line 1\. .*',
+        r'Expecting property name enclosed in double quotes: line 1 .*',
       ),
       (
         (a, d),

@@ -80,9 +80,8 @@ def _read(file: str, dataset: 'source.BuildableDataset') -> np.ndarray:
   try:
     return dataset.conform(pathlib.Path(file).read_bytes())
   except (OSError, errors.InputError) as error:
-    reason = getattr(error, 'strerror', None) or error
     raise errors.InputError(
-      f'Cannot read the image {paths.display(file)}: {reason}.'
+      f'Cannot read the image {paths.display(file)}: {errors.reason(error)}.'
     ) from error
 
 

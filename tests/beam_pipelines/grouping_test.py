@@ -59,7 +59,7 @@ class GroupingTest(parameterized.TestCase):
 
   def test_table_that_is_not_utf8(self):
     path = self.create_tempfile(content=b'n1\t\xe9', mode='wb').full_path
-    with self.assertRaisesRegex(errors.InputError, f'{path} must be UTF-8'):
+    with self.assertRaisesRegex(errors.InputError, f'{path}: it is not UTF-8'):
       grouping.read_table(path)
 
   def test_what_is_in_the_file_counts_not_where_it_lies(self):

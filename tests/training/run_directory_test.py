@@ -207,8 +207,12 @@ class DescribeTest(config_case.ConfigCase):
     self.assertEndsWith(self._config(), f'repeats this run.\n{text}')
 
   @parameterized.parameters(
-    ('{', 'Expecting property name enclosed in double quotes in line 1'),
-    ('', 'Expecting value in line 1'),
+    (
+      '{',
+      'Expecting property name enclosed in double quotes: line 1 column 2 '
+      '(char 1)',
+    ),
+    ('', 'Expecting value: line 1 column 1 (char 0)'),
     ('[]', 'it is not a JSON object'),
     ('{"starts": [1]}', 'it has no list of starts'),
     ('{"starts": {}}', 'it has no list of starts'),
@@ -233,8 +237,7 @@ class DescribeTest(config_case.ConfigCase):
       self._describe()
     self.assertEqual(
       str(caught.exception),
-      f'Cannot read {self.directory}/config.gin, the configuration of a run: '
-      'it is not UTF-8 text.',
+      f'Cannot read {self.directory}/config.gin: it is not UTF-8 text.',
     )
 
   def test_a_full_disk_leaves_what_was_there(self):

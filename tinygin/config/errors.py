@@ -62,6 +62,13 @@ def missing_extra(error: BaseException) -> str:
   )
 
 
+def reason(error: Exception) -> str:
+  """Returns why a file cannot be read or written, without its path."""
+  if isinstance(error, UnicodeError):
+    return 'it is not UTF-8 text'
+  return getattr(error, 'strerror', None) or str(error)
+
+
 @contextlib.contextmanager
 def optional(name: str) -> Iterator[None]:
   """Turns any error in the body into a warning, and continues without it.

@@ -109,6 +109,21 @@ def find(path: str, folders: Sequence[str] = ()) -> str:
   raise _missing(path, candidates)
 
 
+def read_text(path: str | os.PathLike) -> str:
+  """Returns the content of a text file in UTF-8, without a byte order mark.
+
+  Raises:
+    InputError: the file cannot be read.
+  """
+  try:
+    with open(path, encoding='utf-8-sig') as file:
+      return file.read()
+  except (OSError, UnicodeError) as error:
+    raise errors.InputError(
+      f'Cannot read {display(os.fspath(path))}: {errors.reason(error)}.'
+    ) from error
+
+
 def _missing(path: str, candidates: list[str]) -> MissingError:
   """Returns the error of a missing path, with a similar name if any."""
   message = f'No such file: {path}.'

@@ -16,6 +16,7 @@ from typing import Any
 
 from gin import config_parser
 
+from tinygin.config import errors
 from tinygin.config import paths
 
 REQUIRED = 'gin.REQUIRED'
@@ -179,7 +180,7 @@ def read(
   """
   reader = _Reader(search_paths)
   for name in gin_files:
-    reader.read_argument(name)
+    reader.read_file(name, Place(f'--gin_file={name}'))
   for index, text in enumerate(gin_bindings):
     flag = f'{_BINDINGS_FLAG}[{index}]'
     reader.read_text(_split_lines(text), Place(flag))
@@ -194,20 +195,39 @@ class _Reader:
   def __init__(self, search_paths: Sequence[str]):
     self.document = Document()
     self._search_paths = [paths.resolve(each) for each in search_paths]
-    self._included_by: dict[str, Place] = {}  # From real paths.
+    self._given_by: dict[str, Place] = {}  # From real paths.
     self._open: list[str] = []
 
-  def read_argument(self, name: str) -> None:
-    """Reads one `--gin_file`."""
-    flag = Place(f'--gin_file={name}')
+  def read_file(
+    self, name: str, given_by: Place, folders: Sequence[str] = ()
+  ) -> None:
+    """Reads a file and the files it includes.
+
+    Args:
+      name: the path as written.
+      given_by: the flag or the include statement.
+      folders: where the path is searched; see `paths.find`.
+    """
     try:
-      path = paths.find(name)
-    except paths.MissingError as error:
-      self._fault(f'{error} Given by {flag}.', flag)
+      path = paths.find(name, folders)
+      text = paths.read_text(path)
+    except errors.InputError as error:
+      near = getattr(error, 'near', '')
+      self._fault(f'{error} Given by {given_by}.', given_by, near)
       return
-    if earlier := self._included_by.get(os.path.realpath(path)):
-      self._fault(f'{flag} has no effect: {earlier} has read it already.', flag)
-    self._read_file(path, flag)
+    real, name = os.path.realpath(path), paths.display(path)
+    if real in self._open:
+      self._fault(f'Circular include of {name} at {given_by}.', given_by)
+    if earlier := self._given_by.get(real):
+      if given_by.is_flag:
+        message = f'{given_by} has no effect: {earlier} has read it already.'
+        self._fault(message, given_by)
+      return
+    self._given_by[real] = given_by
+    chain = () if given_by.is_flag else (str(given_by), *given_by.chain)
+    self._open.append(real)
+    self.read_text(text, Place(name, None, chain))
+    self._open.pop()
 
   def read_text(self, text: str, place: Place) -> None:
     """Reads the statements of a file or flag and the files it includes."""
@@ -237,33 +257,7 @@ class _Reader:
     root = paths.configurations()
     beside = os.path.dirname(self._open[-1])
     folders = [beside, *self._search_paths, os.path.join(root, 'gin'), root]
-    try:
-      path = paths.find(name, folders)
-    except paths.MissingError as error:
-      self._fault(f'{error} Included at {place}.', place, error.near)
-      return
-    self._read_file(path, place)
-
-  def _read_file(self, path: str, included_by: Place) -> None:
-    real, name = os.path.realpath(path), paths.display(path)
-    if real in self._open:
-      message = f'Circular include of {name} at {included_by}.'
-      self._fault(message, included_by)
-    if real in self._included_by:
-      return
-    self._included_by[real] = included_by
-    try:
-      with open(path, encoding='utf-8-sig') as file:
-        text = file.read()
-    except (OSError, UnicodeError) as error:
-      reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
-      message = f'Cannot read {name}: {reason}. Given by {included_by}.'
-      self._fault(message, included_by)
-      return
-    chain = () if included_by.is_flag else (str(included_by),)
-    self._open.append(real)
-    self.read_text(text, Place(name, None, chain + included_by.chain))
-    self._open.pop()
+    self.read_file(name, place, folders)
 
   def _fault(self, message: str, place: Place, correction: str = '') -> None:
     fault = Fault('include', message, (place,), correction=correction)

@@ -92,8 +92,9 @@ def export(
       _check(written, classifier)
       os.rename(shutil.move(written, beside), path)
   except (OSError, tf.errors.OpError) as error:
-    reason = getattr(error, 'strerror', None) or error
-    raise errors.InputError(f'Cannot write {path}: {reason}.') from error
+    raise errors.InputError(
+      f'Cannot write {path}: {errors.reason(error)}.'
+    ) from error
   return classifier
 
 

@@ -290,13 +290,7 @@ def read_config(directory: pathlib.Path) -> str:
     InputError: it is missing, cannot be read, or has syntax errors.
   """
   path = directory / CONFIG
-  try:
-    text = path.read_text(encoding='utf-8')
-  except (OSError, UnicodeError) as error:
-    reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
-    raise errors.InputError(
-      f'Cannot read {path}, the configuration of a run: {reason}.'
-    ) from error
+  text = paths.read_text(path)
   differences.values(text, paths.display(str(path)))  # Checks it.
   return text
 
@@ -355,14 +349,11 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     InputError: the file is damaged.
   """
   try:
-    value = json.loads(path.read_text(encoding='utf-8'))
+    value = json.loads(path.read_bytes())
   except FileNotFoundError:
     return {}
-  except json.JSONDecodeError as error:
-    raise _damaged(path, f'{error.msg} in line {error.lineno}') from error
-  except (OSError, UnicodeError) as error:
-    reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
-    raise _damaged(path, reason) from error
+  except (OSError, ValueError) as error:
+    raise _damaged(path, errors.reason(error)) from error
   if not isinstance(value, dict):
     raise _damaged(path, 'it is not a JSON object')
   return value
@@ -387,14 +378,7 @@ def read_classes(directory: pathlib.Path) -> list[str]:
   Raises:
     InputError: the file is missing or is not UTF-8 text.
   """
-  path = directory / CLASSES
-  try:
-    return path.read_bytes().decode().split('\n')[:-1]
-  except (OSError, UnicodeError) as error:
-    reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
-    raise errors.InputError(
-      f'Cannot read {path}, which a run writes when it starts: {reason}.'
-    ) from error
+  return paths.read_text(directory / CLASSES).split('\n')[:-1]
 
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
