@@ -32,10 +32,7 @@ def linear_head(
   Returns:
     (batch, classes), float32 even if `x` is bfloat16.
   """
-  x = keras.layers.GlobalAveragePooling2D(dtype='float32', name=f'{name}_pool')(
-    x
-  )
-  return _classify(x, classes, dropout, l1, l2, name)
+  return _head(x, classes, None, dropout, l1, l2, name)
 
 
 @gin.register
@@ -62,29 +59,25 @@ def two_stage_head(
   Returns:
     (batch, classes), float32 even if `x` is bfloat16.
   """
-  x = keras.layers.GlobalAveragePooling2D(dtype='float32', name=f'{name}_pool')(
-    x
-  )
-  x = keras.layers.Dense(
-    hidden,
-    activation='relu',
-    kernel_regularizer=_regularizer(l1, l2),
-    dtype='float32',
-    name=f'{name}_hidden',
-  )(x)
-  return _classify(x, classes, dropout, l1, l2, name)
+  return _head(x, classes, hidden, dropout, l1, l2, name)
 
 
-def _classify(x, classes, dropout, l1, l2, name):
+def _head(x, classes, hidden, dropout, l1, l2, name):
+  regularizer = keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
+
+  def dense(units, name, activation=None):
+    return keras.layers.Dense(
+      units,
+      activation=activation,
+      kernel_regularizer=regularizer,
+      dtype='float32',
+      name=name,
+    )
+
+  pool = keras.layers.GlobalAveragePooling2D
+  x = pool(dtype='float32', name=f'{name}_pool')(x)
+  if hidden is not None:
+    x = dense(hidden, f'{name}_hidden', 'relu')(x)
   if dropout:
     x = Dropout(dropout, dtype='float32', name=f'{name}_dropout')(x)
-  return keras.layers.Dense(
-    classes,
-    kernel_regularizer=_regularizer(l1, l2),
-    dtype='float32',
-    name=f'{name}_dense',
-  )(x)
-
-
-def _regularizer(l1, l2):
-  return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
+  return dense(classes, f'{name}_dense')(x)
