@@ -90,6 +90,13 @@ class ProvenanceTest(absltest.TestCase):
     self.assertEqual(bool(found['gpus']), has_gpu)
     self.assertEqual(bool(found['cuda']), has_gpu)
 
+  def test_instructions_of_an_arm_processor(self):
+    cpuinfo = self.root / 'cpuinfo'
+    cpuinfo.write_text('processor\t: 0\nFeatures\t: fp asimd bf16\n\n')
+    with absltest.mock.patch.object(provenance, 'CPU_INFO', cpuinfo):
+      found = provenance.describe(self.root)['computation']
+    self.assertEqual(found['instructions'], ['asimd', 'bf16'])
+
   def test_data_set(self):
     directory = str(self.root)
     self.assertEqual(

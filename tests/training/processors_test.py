@@ -9,6 +9,7 @@ import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tinygin.reporting import provenance
 from tinygin.training import processors
 
 _GPU = tf.config.PhysicalDevice('/physical_device:GPU:0', 'GPU')
@@ -19,11 +20,11 @@ class ProcessorsTest(parameterized.TestCase):
     super().setUp()
     self.folder = pathlib.Path(self.create_tempdir().full_path)
     self.gpus = []
-    for target, replacement in (
-      ('_CPU_FEATURES', self.folder / 'cpuinfo'),
-      ('_GPU_FILES', (f'{self.folder}/nvidia[0-9]*',)),
+    for module, target, replacement in (
+      (provenance, 'CPU_INFO', self.folder / 'cpuinfo'),
+      (processors, '_GPU_FILES', (f'{self.folder}/nvidia[0-9]*',)),
     ):
-      self.enter_context(mock.patch.object(processors, target, replacement))
+      self.enter_context(mock.patch.object(module, target, replacement))
     self.enter_context(
       mock.patch.object(
         tf.config, 'list_physical_devices', lambda kind: self.gpus

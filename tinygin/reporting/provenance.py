@@ -29,6 +29,7 @@ _INSTRUCTIONS = (
   *('avx', 'avx2', 'fma', 'avx_vnni', 'avx512f', 'avx512_vnni', 'avx512_bf16'),
   *('avx512_fp16', 'amx_bf16', 'amx_int8', 'asimd', 'bf16', 'sve'),
 )
+CPU_INFO = pathlib.Path('/proc/cpuinfo')
 
 
 def describe(root: pathlib.Path) -> dict[str, Any]:
@@ -79,13 +80,12 @@ def data_set(directory: str) -> dict[str, str | None]:
 
 def _computation() -> dict[str, Any]:
   """Returns what decides the last bits of a result on this machine."""
-  processor = _processor()
-  present = processor.get('flags', '').split()
+  present = instructions()
   gpus = tf.config.list_physical_devices('GPU')
   build = tf.sysconfig.get_build_info()
   threading = tf.config.threading
   return {
-    'processor': processor.get('model name', platform.processor()),
+    'processor': _processor().get('model name', platform.processor()),
     'instructions': [each for each in _INSTRUCTIONS if each in present],
     'gpus': [
       tf.config.experimental.get_device_details(gpu).get('device_name')
@@ -102,10 +102,16 @@ def _computation() -> dict[str, Any]:
   }
 
 
+def instructions() -> set[str]:
+  """Returns the processor's features by Linux's names; none if unknown."""
+  found = _processor()
+  return set(found.get('flags', found.get('Features', '')).split())
+
+
 def _processor() -> dict[str, str]:
   """Returns what Linux says of the first processor; nothing elsewhere."""
   try:
-    text = pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8')
+    text = CPU_INFO.read_text(encoding='utf-8')
   except OSError:
     return {}
   pairs = (

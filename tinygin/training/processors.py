@@ -3,13 +3,13 @@
 import functools
 import glob
 import os
-import pathlib
 import subprocess
 import sys
 
 import tensorflow as tf
 
-_CPU_FEATURES = pathlib.Path('/proc/cpuinfo')
+from tinygin.reporting import provenance
+
 # As Linux names them: of x86 the first two, of Arm the others.
 _BFLOAT16_FEATURES = {'avx512_bf16', 'amx_bf16', 'bf16', 'svebf16'}
 # Ampere, the first generation with bfloat16.
@@ -76,7 +76,7 @@ def _slow_precision(precision: str) -> str | None:
       for each in details
     )
   else:
-    features = _cpu_features()
+    features = provenance.instructions()
     supported = not features or bool(features & _BFLOAT16_FEATURES)
   if supported:
     return None
@@ -85,16 +85,3 @@ def _slow_precision(precision: str) -> str | None:
     f'{"GPU" if gpus else "processor"} has no bfloat16 instructions. Expect '
     "steps to take about twice as long as with train.precision = 'float32'."
   )
-
-
-def _cpu_features() -> set[str]:
-  """Returns the processor's features; none where Linux does not list them."""
-  if not _CPU_FEATURES.exists():
-    return set()
-  lines = _CPU_FEATURES.read_text(encoding='utf-8').splitlines()
-  return {
-    feature
-    for line in lines
-    if line.lower().startswith(('flags', 'features'))
-    for feature in line.partition(':')[2].split()
-  }
