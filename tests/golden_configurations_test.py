@@ -15,7 +15,7 @@ class GoldenConfigurationsTest(parameterized.TestCase):
   def test_has_the_values_of_the_golden_file(self, path):
     text = golden_configurations.golden(path).read_text(encoding='utf-8')
     rows = differences.differing(
-      [differences.values(text), golden_configurations.values(path)]
+      differences.values(text), golden_configurations.values(path)
     )
     self.assertEmpty(
       rows,

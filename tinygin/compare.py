@@ -41,8 +41,6 @@ _PROVENANCE = (
   'data_set.fingerprint',
 )
 
-# More runs than this are shown as lines, not as columns.
-_MOST_COLUMNS = 5
 # Characters of a line of a label.
 _LABEL_WIDTH = 60
 # Runs are averaged even if these differ: the seed, the directory, the hardware.
@@ -81,25 +79,22 @@ def main(argv: list[str]) -> None:
   names = [directory.name for directory in directories]
   if len(set(names)) == len(names):
     runs = names
-  configurations = [run_directory.read_config(each) for each in directories]
+  configurations = [run_directory.read_values(each) for each in directories]
   origins = [_origins(run_directory.starts(each)) for each in directories]
   results = [
     run_directory.read_json(each / run_directory.RESULT)
     or {'status': 'unfinished'}
     for each in directories
   ]
-  rows = differences.differences(*configurations)
-  print(
-    _table('parameter', runs, rows) if rows else 'The configurations are equal.'
-  )
-  print()
-  if origin_rows := differences.differing(origins):
-    print(_table('provenance', runs, origin_rows), end='\n\n')
+  rows = differences.differing(*configurations)
+  table = differences.table(rows, ['parameter', *runs])
+  print(table if rows else 'The configurations are equal.', end='\n\n')
+  if origin_rows := differences.differing(*origins):
+    table = differences.table(origin_rows, ['provenance', *runs])
+    print(table, end='\n\n')
   print(_results(results, runs))
-  seeds = [
-    differences.values(each).get('train.seed', '') for each in configurations
-  ]
-  groups = _groups([*rows, *origin_rows], seeds, runs)
+  seeds = [each.get('train.seed', '') for each in configurations]
+  groups = _groups(rows | origin_rows, seeds, runs)
   if any(len(members) > 1 for members in groups.values()):
     print()
     print(_means(groups, results))
@@ -141,23 +136,11 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _results(results: list[dict[str, Any]], runs: list[str]) -> str:
-  rows = [
-    differences.Difference(
-      title, tuple(differences.cell(_lookup(each, path)) for each in results)
-    )
+  rows = {
+    title: [differences.cell(_lookup(each, path)) for each in results]
     for title, path in _RESULTS
-  ]
-  return _table('result', runs, rows)
-
-
-def _table(
-  title: str, runs: list[str], rows: list[differences.Difference]
-) -> str:
-  """Returns a table with a column for each run, or a line if they are many."""
-  lines = [(title, *runs), *((row.name, *row.values) for row in rows)]
-  if len(runs) > _MOST_COLUMNS:
-    lines = [*zip(*lines, strict=True)]
-  return tabulate.tabulate(lines[1:], lines[0], disable_numparse=True)
+  }
+  return differences.table(rows, ['result', *runs])
 
 
 def _lookup(record: dict[str, Any], path: str) -> Any:
@@ -168,7 +151,7 @@ def _lookup(record: dict[str, Any], path: str) -> Any:
 
 
 def _groups(
-  rows: list[differences.Difference], seeds: list[str], runs: list[str]
+  rows: differences.Rows, seeds: list[str], runs: list[str]
 ) -> dict[str, list[int]]:
   """Returns the runs that differ in their seed only, by their label.
 
@@ -176,9 +159,7 @@ def _groups(
   together, as by a macro, it names the first.
   """
   distinct = {
-    row.values: row.name
-    for row in reversed(rows)
-    if row.name not in _MAY_DIFFER
+    row: name for name, row in reversed(rows.items()) if name not in _MAY_DIFFER
   }
   groups: dict[tuple[str, ...], dict[str, int]] = {}
   for index, seed in enumerate(seeds):

@@ -6,9 +6,12 @@ from absl.testing import parameterized
 from tests.config import config_case
 from tests.config.config_case import COMPLETE
 from tinygin.config import differences
-from tinygin.config.differences import Difference
 
 _LAB = 'tests.config.small_components'
+
+
+def _differences(*texts):
+  return differences.differing(*map(differences.values, texts))
 
 
 class DifferencesTest(config_case.ConfigCase):
@@ -17,19 +20,19 @@ class DifferencesTest(config_case.ConfigCase):
     b = self.load(COMPLETE.replace('%LEARNING_RATE', '0.1').replace(
       'LEARNING_RATE = 0.1\n', '')).text()  # fmt: skip
     self.assertNotEqual(a, b)
-    self.assertEmpty(differences.differences(a, b))
+    self.assertEmpty(_differences(a, b))
 
   def test_differences(self):
     a = self.load(COMPLETE).text()
     override = ['train.optimizer = @Momentum; Momentum.decay = 0.5']
     b = self.load(COMPLETE, ['LEARNING_RATE = 0.2', *override]).text()
     self.assertEqual(
-      differences.differences(a, b),
+      [*_differences(a, b).items()],
       [
-        Difference('train.optimizer', (f'@{_LAB}.Adam', f'@{_LAB}.Momentum')),
-        Difference('train.rate', ('0.1', '0.2')),
-        Difference(f'{_LAB}.Adam.beta', ('0.9', differences.ABSENT)),
-        Difference(f'{_LAB}.Momentum.decay', (differences.ABSENT, '0.5')),
+        ('train.optimizer', (f'@{_LAB}.Adam', f'@{_LAB}.Momentum')),
+        ('train.rate', ('0.1', '0.2')),
+        (f'{_LAB}.Adam.beta', ('0.9', differences.ABSENT)),
+        (f'{_LAB}.Momentum.decay', (differences.ABSENT, '0.5')),
       ],
     )
 
@@ -67,13 +70,11 @@ class ImportsTest(config_case.ConfigCase):
         self.write(path, code)
       text = f'{line}\n{COMPLETE}train.extra = @{name}()\n{name}.size = 1\n'
       texts.append(self.load(text.format(module)).text())
-    names = [each.name for each in differences.differences(*texts)]
     self.assertEqual(
-      [name.rpartition('.')[2] for name in names], ['extra', 'size', 'size']
+      [name.rpartition('.')[2] for name in _differences(*texts)],
+      ['extra', 'size', 'size'],
     )
-    self.assertEmpty(
-      differences.differences(texts[0], self.load(texts[0]).text())
-    )
+    self.assertEmpty(_differences(texts[0], self.load(texts[0]).text()))
 
 
 if __name__ == '__main__':

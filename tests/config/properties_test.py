@@ -62,9 +62,9 @@ class PropertiesTest(config_case.ConfigCase):
   def test_differences_are_those_of_the_values(self, values):
     texts = [f'c.p = {printing.format_value(each)}\n' for each in values]
     macros = 'A = 1\nRATE = 2\na/RATE = 3\n'
-    found = differences.differences(*(macros + text for text in texts))
-    resolved = [differences.values(macros + text)['c.p'] for text in texts]
-    self.assertEqual(bool(found), resolved[0] != resolved[1])
+    resolved = [differences.values(macros + text) for text in texts]
+    found = differences.differing(*resolved)
+    self.assertEqual(bool(found), resolved[0]['c.p'] != resolved[1]['c.p'])
     if repr(values[0]) == repr(values[1]):
       self.assertEmpty(found)
 

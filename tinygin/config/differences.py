@@ -1,6 +1,5 @@
 """Compares the configurations that runs keep in `config.gin`."""
 
-import dataclasses
 from collections.abc import Mapping
 from collections.abc import Sequence
 
@@ -13,14 +12,10 @@ from tinygin.config import resolution
 from tinygin.config import statements
 
 ABSENT = '—'
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-  """A parameter with different values; unbound ones are `ABSENT`."""
-
-  name: str
-  values: tuple[str, ...]
+# Tables with more columns are transposed.
+_MOST_COLUMNS = 6
+# The values of each name in several configurations; unbound ones are `ABSENT`.
+Rows = dict[str, tuple[str, ...]]
 
 
 def values(text: str, source: str = 'config.gin') -> dict[str, str]:
@@ -62,28 +57,21 @@ def values(text: str, source: str = 'config.gin') -> dict[str, str]:
   }
 
 
-def differences(*texts: str) -> list[Difference]:
-  """Returns the parameters in which configurations differ, in order."""
-  return differing([values(text) for text in texts])
-
-
-def differing(every: Sequence[Mapping[str, str]]) -> list[Difference]:
-  """Returns the names whose values differ or are missing in some."""
+def differing(*every: Mapping[str, str]) -> Rows:
+  """Returns the names whose values differ or are missing in some, in order."""
   names = dict.fromkeys(name for each in every for name in each)
-  rows = (
-    Difference(name, tuple(each.get(name, ABSENT) for each in every))
-    for name in names
-  )
-  return [row for row in rows if len(set(row.values)) > 1]
+  rows = {
+    name: tuple(each.get(name, ABSENT) for each in every) for name in names
+  }
+  return {name: row for name, row in rows.items() if len(set(row)) > 1}
 
 
-def table(rows: Sequence[Difference], headings: Sequence[str]) -> str:
-  """Returns a table with a row for each difference."""
-  return tabulate.tabulate(
-    [(row.name, *row.values) for row in rows],
-    headings,
-    disable_numparse=True,
-  )
+def table(rows: Mapping[str, Sequence[str]], headings: Sequence[str]) -> str:
+  """Returns a table with a row for each name, or a column if rows are long."""
+  lines = [headings, *((name, *row) for name, row in rows.items())]
+  if len(headings) > _MOST_COLUMNS:
+    lines = [*zip(*lines, strict=True)]
+  return tabulate.tabulate(lines[1:], lines[0], disable_numparse=True)
 
 
 def cell(value: object) -> str:

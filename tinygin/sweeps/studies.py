@@ -131,11 +131,8 @@ def _serialize(engine: sqlalchemy.Engine) -> None:
 
 
 def _check_same(title: str, name: str, saved: str, text: str) -> None:
-  rows = [
-    each
-    for each in differences.differences(saved, text)
-    if each.name not in _MAY_CHANGE
-  ]
+  found = differences.differing(*map(differences.values, (saved, text)))
+  rows = {name: row for name, row in found.items() if name not in _MAY_CHANGE}
   if rows:
     table = differences.table(rows, ['parameter', 'saved', 'now'])
     raise errors.InputError(

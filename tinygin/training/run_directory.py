@@ -176,7 +176,11 @@ def check_continuation(
   """
   starts(directory)
   changed = _changes(directory, configuration)
-  fixed = [each for each in changed if each.name in configuration.fixed()]
+  fixed = {
+    name: values
+    for name, values in changed.items()
+    if name in configuration.fixed()
+  }
   if not changed or (allow_changes and not fixed):
     return
   shown = fixed if allow_changes else changed
@@ -221,7 +225,7 @@ def describe(
     *earlier,
     {
       'step': step,
-      'changes': {each.name: list(each.values) for each in changes},
+      'changes': changes,
       **start,
       'parameters': parameters,
     },
@@ -253,12 +257,13 @@ def _warn_of_differences(
 
 def _changes(
   directory: pathlib.Path, configuration: loading.Configuration
-) -> list[differences.Difference]:
+) -> differences.Rows:
   """Returns how a configuration differs from the one of the run so far."""
   if not (directory / CONFIG).exists():
-    return []
-  found = differences.differences(read_config(directory), configuration.text())
-  return [each for each in found if each.name not in _PLACES]
+    return {}
+  now = differences.values(configuration.text())
+  found = differences.differing(read_values(directory), now)
+  return {name: row for name, row in found.items() if name not in _PLACES}
 
 
 def _header(every: Sequence[Mapping[str, Any]]) -> str:
@@ -273,26 +278,21 @@ def _header(every: Sequence[Mapping[str, Any]]) -> str:
     'the run, so\nthis file alone does not repeat the run.\n'
   )
   for start in changed:
-    rows = [
-      differences.Difference(name, values)
-      for name, values in start['changes'].items()
-    ]
-    table = differences.table(rows, ['parameter', 'before', 'after'])
+    headings = ['parameter', 'before', 'after']
+    table = differences.table(start['changes'], headings)
     text += f'\nAt step {start["step"]}:\n\n{table}\n'
   lines = (f'# {line}'.rstrip() for line in text.splitlines())
   return '\n'.join([*lines, '', ''])
 
 
-def read_config(directory: pathlib.Path) -> str:
-  """Returns the text of a run's `config.gin`.
+def read_values(directory: pathlib.Path) -> dict[str, str]:
+  """Returns the values in a run's `config.gin`; see `differences.values`.
 
   Raises:
     InputError: it is missing, cannot be read, or has syntax errors.
   """
   path = directory / CONFIG
-  text = paths.read_text(path)
-  differences.values(text, paths.display(str(path)))  # Checks it.
-  return text
+  return differences.values(paths.read_text(path), paths.display(str(path)))
 
 
 def load(directory: pathlib.Path) -> loading.Configuration:
@@ -319,7 +319,7 @@ def data_bindings(directory: pathlib.Path) -> list[str]:
   Raises:
     InputError: `config.gin` or `provenance.json` is damaged.
   """
-  bound = differences.values(read_config(directory)).get(_DATA_DIR)
+  bound = read_values(directory).get(_DATA_DIR)
   first = next(iter(starts(directory)), {})
   if bound is None or 'working_directory' not in first:
     return []
