@@ -1,7 +1,6 @@
 """A run of a trial, in its own process."""
 
 import contextlib
-import json
 import math
 import os
 import pathlib
@@ -92,7 +91,8 @@ class Run:
       # A traceback ends with the exception.
       lines = _lines(self._message)[:_REASON_LINES] or _lines(self._log)[-1:]
     else:
-      value = self._value(metric)
+      result = run_directory.read_json(self.directory / run_directory.RESULT)
+      value = result.get('validation', {}).get(metric, math.nan)
       if math.isfinite(value):
         return value
       lines = [f'{run_directory.RESULT} holds no finite validation {metric}.']
@@ -104,14 +104,6 @@ class Run:
     raise FailedError(
       f'{how}: {" | ".join(lines)} (see {paths.display(str(self._log))})'
     )
-
-  def _value(self, metric: str) -> float:
-    """Returns the metric of a run that has succeeded; NaN if it is missing."""
-    try:
-      text = (self.directory / run_directory.RESULT).read_text(encoding='utf-8')
-      return float(json.loads(text)['validation'][metric])
-    except (OSError, ValueError, LookupError, TypeError):
-      return math.nan
 
 
 def _lines(path: pathlib.Path) -> list[str]:
