@@ -203,11 +203,7 @@ def suggest(trial: optuna.Trial, sweep: declaration.Sweep, index: int) -> None:
   for name, domain in sweep.domains.items():
     if isinstance(domain, dict):
       trial.suggest_categorical(name, [*domain])
-    elif isinstance(domain, optuna.distributions.IntDistribution):
-      trial.suggest_int(
-        name, domain.low, domain.high, step=domain.step, log=domain.log
-      )
     else:
-      trial.suggest_float(
-        name, domain.low, domain.high, step=domain.step, log=domain.log
-      )
+      is_int = isinstance(domain, optuna.distributions.IntDistribution)
+      suggest = trial.suggest_int if is_int else trial.suggest_float
+      suggest(name, domain.low, domain.high, step=domain.step, log=domain.log)
