@@ -30,6 +30,7 @@ _INSTRUCTIONS = (
   *('avx512_fp16', 'amx_bf16', 'amx_int8', 'asimd', 'bf16', 'sve'),
 )
 CPU_INFO = pathlib.Path('/proc/cpuinfo')
+_GPU_DRIVER = pathlib.Path('/proc/driver/nvidia/version')
 
 
 def describe(root: pathlib.Path) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def _computation() -> dict[str, Any]:
       tf.config.experimental.get_device_details(gpu).get('device_name')
       for gpu in gpus
     ],
-    'gpu_driver': _first_line('/proc/driver/nvidia/version'),
+    'gpu_driver': _read(_GPU_DRIVER).partition('\n')[0] or None,
     'cuda': build.get('cuda_version') if gpus else None,
     'cudnn': build.get('cudnn_version') if gpus else None,
     # TensorFlow reports 0 for its default, a thread for each core.
@@ -110,21 +111,14 @@ def instructions() -> set[str]:
 
 def _processor() -> dict[str, str]:
   """Returns what Linux says of the first processor; nothing elsewhere."""
-  try:
-    text = CPU_INFO.read_text(encoding='utf-8')
-  except OSError:
-    return {}
-  pairs = (
-    line.partition(':') for line in text.partition('\n\n')[0].split('\n')
-  )
+  first = _read(CPU_INFO).partition('\n\n')[0]
+  pairs = (line.partition(':') for line in first.split('\n'))
   return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _first_line(path: str) -> str | None:
-  try:
-    return pathlib.Path(path).read_text(encoding='utf-8').partition('\n')[0]
-  except OSError:
-    return None
+def _read(path: pathlib.Path) -> str:
+  """Returns the text of a file; nothing where there is none."""
+  return path.read_text(encoding='utf-8') if path.exists() else ''
 
 
 def _commit(root: pathlib.Path) -> dict[str, str] | None:
