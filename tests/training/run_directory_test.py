@@ -357,12 +357,6 @@ class ContinuationTest(config_case.ConfigCase):
         allow_changes=True,
       )
 
-  def test_components_of_continuable_parameters_may_change(self):
-    text = COMPLETE + 'train.log_every = @pair()\npair.first = 1\n'
-    self.check(
-      f'{text}pair.second = 1', f'{text}pair.second = 2', allow_changes=True
-    )
-
 
 class FilesTest(absltest.TestCase):
   def setUp(self):

@@ -133,30 +133,14 @@ class Configuration:
   def fixed(self) -> set[str]:
     """Returns the parameters that cannot change when a run is continued.
 
-    Parameters that are declared `constraints.CONTINUABLE` can change, and those
-    of components that only such parameters reach.
+    Those that are declared `constraints.CONTINUABLE` can change.
     """
-
-    def kept(node: resolution.Node) -> set[str]:
-      return {
-        name
-        for name, each in node.component.parameters.items()
-        if not constraints.is_continuable(each.annotation)
-      }
-
-    def following(node: resolution.Node) -> list[resolution.Node]:
-      return [
-        reached
-        for reached in self._program.nodes.values()
-        for use in reached.uses
-        if use.user is node and use.parameter in kept(node)
-      ]
-
     return {
       f'{scope}/{node.component.full_name}.{name}'.removeprefix('/')
-      for node in resolution.reachable([self._root], following)
+      for node in self._program.nodes.values()
       for scope in resolution.prefixes(node.scope)
-      for name in kept(node)
+      for name, each in node.component.parameters.items()
+      if not constraints.is_continuable(each.annotation)
     }
 
   def place(self, parameter: str) -> statements.Place:
