@@ -11,8 +11,10 @@ EXTRAS = {
   'dask': 'dask',
   'distributed': 'dask',
   'gcsfs': 'gcp',
+  'lsprotocol': 'editor',
   'onnx': 'onnx',
   'optuna': 'sweeps',
+  'pygls': 'editor',
   's3fs': 's3',
   'tf2onnx': 'onnx',
 }
