@@ -1,4 +1,4 @@
-"""Lists the members of zip and tar archives and folders, and reads each alone.
+"""Lists the members of zip and tar archives and folders, and reads single ones.
 
 Parsing an archive's directory takes long. So an archive is listed once, and
 workers get only the offset and size of each member that they read.
@@ -36,14 +36,15 @@ class Member(NamedTuple):
   """The place of one image or table.
 
   Attributes:
-    name: its path inside the archive or folder.
-    archive: path of the file that holds it; of the file itself in a folder.
-    offset: first byte in that file; in a zip archive, of the local header.
-    stored_size: bytes that it takes there.
-    size: bytes of its content.
+    name: path inside the archive or folder.
+    archive: path of the archive or, in a folder, of the file itself.
+    offset: offset of the first byte in that file; in a zip archive, of the
+      local header.
+    stored_size: size in the archive, in bytes.
+    size: size of the content, in bytes.
     method: the zip compression method, stored (0) or deflated (8); None outside
       zip archives.
-    crc: the CRC-32 of its content; None outside zip archives.
+    crc: the CRC-32 of the content; None outside zip archives.
   """
 
   name: str
@@ -183,7 +184,7 @@ def _archive_members(file: files.File) -> list[Member]:
     archive.seek(0)
     try:
       entries = zipfile.ZipFile(archive).infolist()
-    # The other two: an unknown version, a name that cannot be decoded.
+    # NotImplementedError: unknown version. ValueError: undecodable name.
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
       raise errors.InputError(
         _describe_bad_archive(file, start, error)

@@ -29,7 +29,7 @@ from tinygin.config import paths
 if TYPE_CHECKING:
   from apache_beam.options import pipeline_options as beam_options
 
-# The text of an OSError, and of TensorFlow's errors of reading and writing.
+# Matches the text of an OSError, or of TensorFlow's errors about files.
 _SYSTEM_ERROR = re.compile(
   r'(?:\[Errno \d+\]|errors_impl\.\w+:) ([^\n\[]*[^\n\[ .])'
 )
@@ -47,7 +47,7 @@ class Dataset:
   """A TFDS data set on disk, and everything needed to build it.
 
   Attributes:
-    name: of the data set's folder, such as `quickstart`.
+    name: name of the data set's folder, such as `quickstart`.
     data_dir: the folder of all data sets, relative to the working directory.
     source: where the images come from: `@synthetic()`, `@stanford()` or
       `@ilsvrc()`.
@@ -57,7 +57,7 @@ class Dataset:
       that size, and their bytes are kept.
     examples_per_shard: maximum number of examples in a record file.
     max_bad_images: maximum number of unusable images to leave out. They are
-      listed in `rejected.jsonl`. With one more, the build fails.
+      listed in `rejected.jsonl`. With more of them, the build fails.
   """
 
   name: Annotated[str, FILE_NAME]
@@ -93,13 +93,14 @@ class Dataset:
     """Converts any encoded image to the format of this data set.
 
     Args:
-      content: BMP, GIF, JPEG, PNG, TIFF or WebP, of any size and colours.
+      content: BMP, GIF, JPEG, PNG, TIFF or WebP, of any size and color mode.
 
     Returns:
       uint8 (image_size, image_size, 3).
 
     Raises:
-      errors.InputError: the image cannot be decoded; the text does not name it.
+      errors.InputError: the image cannot be decoded. The message does not name
+        the image.
     """
     try:
       image = resizing.conform(
@@ -112,7 +113,7 @@ class Dataset:
   def mismatches(self) -> list[str]:
     """Describes each parameter that differs from the data set on disk.
 
-    The source is only read if it is declared differently than at the build.
+    The source is read only if its declaration has changed since the build.
     """
     metadata = fingerprint.read(self.directory)
     built = metadata.get('parameters', {})

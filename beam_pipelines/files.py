@@ -18,7 +18,7 @@ from fsspec.implementations import local
 from tinygin.config import errors
 from tinygin.config import paths
 
-# What one request to a bucket fetches: about one photograph.
+# Bytes of one request to a bucket: about one photograph.
 _BLOCK_BYTES = 1 << 18
 
 
@@ -73,7 +73,7 @@ def exists(path: str) -> bool:
 
 @contextlib.contextmanager
 def write(path: str) -> Iterator[BinaryIO]:
-  """Opens a file for writing, which gets its name when all is written.
+  """Opens a file for writing; it gets its name once it is complete.
 
   Creates the folders above it. An exception inside the context leaves nothing.
   """

@@ -1,7 +1,7 @@
-"""Describes what a data set was built from: all that can change its examples.
+"""Describes everything that can change the examples of a data set.
 
 The parameters are stored in the data set's `metadata.json`, together with their
-hash, the fingerprint. The content of the source counts, its path does not.
+hash, the fingerprint. They include the content of the source but not its path.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from etils import epath
 
 DATASET = 'tiny_imagenet'
 VERSION = '1.0.0'
-# The value of what depends on the content of a source that is absent.
+# Stands for values that depend on the content of an absent source.
 UNKNOWN = '(unknown)'
 # Lists the images that were left out, one JSON object a line.
 REJECTED = 'rejected.jsonl'
@@ -33,7 +33,7 @@ def component_name(component: object) -> str | None:
 
 
 def values(component: object) -> dict[str, object]:
-  """Returns the fields of a component and of those in it, by gin name."""
+  """Returns the fields of a component and of nested ones, by gin name."""
   if component is None:
     return {}
   found, name = {}, component_name(component)

@@ -35,7 +35,7 @@ class ByWordnetPrefix:
   """Groups ids by their first digits: `n014` for `n01440764`.
 
   Attributes:
-    digits: how many must be equal; 3 make 61 groups of ILSVRC2012's 1,000
+    digits: number of equal digits; 3 gives 61 groups of ILSVRC2012's 1,000
       classes.
   """
 
@@ -58,7 +58,7 @@ class ByFile:
   Classes that the table does not name are left out.
 
   Attributes:
-    path: of the table; see `read_table`.
+    path: path of the table; see `read_table`.
   """
 
   path: str

@@ -11,11 +11,11 @@ from beam_pipelines import archives
 from tinygin.config import errors
 
 _SHOWN = 10
-# Of a file that lies among images. Any other file there counts as an image; its
-# content decides how it is decoded, or that it is unusable.
+# The extension of a file among the images that is no image. Every other file
+# counts as an image, and is decoded by its content.
 _TABLE = re.compile(r'\.(csv|json|tsv|txt|xml)\Z', re.IGNORECASE)
-# `img.0001` has none.
-_ENDING = re.compile(r'(?<=.)\.[a-z]\w*\Z', re.IGNORECASE)
+# `.0001` is no extension.
+_EXTENSION = re.compile(r'(?<=.)\.[a-z]\w*\Z', re.IGNORECASE)
 
 
 class Box(NamedTuple):
@@ -34,7 +34,7 @@ class Example(NamedTuple):
   """One image, not read yet, and its label.
 
   Attributes:
-    key: unique in its split; the image file's name without its ending.
+    key: unique in its split; the image file's name without its extension.
     label: position of its class in `Index.wordnet_ids`; -1 without a label.
     box: around the object; `NO_BOX` where the source has none.
     member: where the encoded image lies.
@@ -52,8 +52,8 @@ class Index:
 
   Attributes:
     origin: path of the archive or folder.
-    wordnet_ids: of the classes, in the order of the labels. A class that is a
-      group of classes has all their ids, separated by spaces.
+    wordnet_ids: ids of the classes, in the order of the labels. A class that is
+      a group of classes has all their ids, separated by spaces.
     class_names: unique and readable, in the order of the labels.
     splits: the examples of each split.
     validation_fraction: share of the training examples that is still to be
@@ -85,8 +85,8 @@ def read_index(source: Source, classes: int, downloads: str) -> Index:
   """Lists a source's examples.
 
   Args:
-    source: of the images.
-    classes: how many the source must have.
+    source: the source of the images.
+    classes: number of classes that the source must have.
     downloads: the folder for downloaded archives.
 
   Raises:
@@ -111,8 +111,8 @@ def read_index(source: Source, classes: int, downloads: str) -> Index:
 
 
 def image_key(name: str) -> str | None:
-  """Returns a file's name without its ending; None if it is a table."""
-  return None if _TABLE.search(name) else _ENDING.sub('', name)
+  """Returns a file's name without its extension; None if it is a table."""
+  return None if _TABLE.search(name) else _EXTENSION.sub('', name)
 
 
 def shorten(items: Sequence[str]) -> str:
@@ -122,7 +122,7 @@ def shorten(items: Sequence[str]) -> str:
 
 
 def unique_names(names: dict[str, str]) -> dict[str, str]:
-  """Appends its id to each name that several ids have."""
+  """Appends the id to each name that several ids share."""
   uses = collections.Counter(names.values())
   return {
     id_: name if uses[name] == 1 else f'{name} ({id_})'

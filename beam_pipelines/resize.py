@@ -1,10 +1,10 @@
 """Resizes images, with the same result on every machine.
 
 The kernels (Mitchell, Lanczos, Catmull-Rom) are applied by two matrix products.
-The matrices hold multiples of 2^-15, so that every sum is exact: in float32
-along the columns, which weight bytes, and in float64 along the rows. So neither
-the order of summation nor the processor changes a bit of the result. The box
-filter is Pillow's, in integers.
+The matrices hold multiples of 2^-15, so that every sum is exact. The product
+along the columns, over bytes, is exact in float32. The product along the rows
+is exact in float64. So neither the order of summation nor the processor changes
+a bit of the result. The box filter is Pillow's, in integers.
 
 Mitchell and Netravali, Reconstruction filters in computer graphics, 1988.
 """
@@ -32,8 +32,8 @@ FORMATS = ['BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP']
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS
 _WEIGHT_STEP = 2.0**-15
 _BLOCK_ROWS = 4
-# OpenBLAS uses threads for products of more multiplications. They would slow
-# each other down, as each core has a worker.
+# For products with more multiplications, OpenBLAS uses several threads. These
+# would slow each other down, because each core has a worker.
 _ONE_THREAD = 250_000
 
 
@@ -47,8 +47,8 @@ class Jpeg:
   """JPEG.
 
   Attributes:
-    quality: of libjpeg.
-    subsampling: of the colours; 4:4:4 keeps all of them.
+    quality: libjpeg's quality.
+    subsampling: chroma subsampling; 4:4:4 keeps the full resolution.
   """
 
   quality: Annotated[int, Interval(ge=1, le=100)]
@@ -71,7 +71,7 @@ class Png:
   """PNG: lossless, at about four times the size.
 
   Attributes:
-    compression: level of zlib.
+    compression: compression level of zlib.
   """
 
   compression: Annotated[int, Interval(ge=0, le=9)]
@@ -91,9 +91,9 @@ class UnsharpMask:
   """Sharpens a resized image: adds its difference from a blurred copy.
 
   Attributes:
-    radius: of the Gaussian blur, in pixels.
-    percent: of the difference that is added.
-    threshold: smaller differences, of 255, are not added.
+    radius: radius of the Gaussian blur, in pixels.
+    percent: percentage of the difference that is added.
+    threshold: smallest difference that is added, on a scale of 0 to 255.
   """
 
   radius: Annotated[float, Gt(0)]
@@ -112,9 +112,9 @@ class UnsharpMask:
 class Resize:
   """Resizes images to squares, without keeping their proportions.
 
-  Reads JPEG and PNG files, whatever their names. Greyscale becomes RGB with
-  three equal channels; CMYK, also Adobe's inverted kind, becomes RGB;
-  transparent parts become white; images are turned upright as EXIF says. The
+  Reads JPEG and PNG files, whatever their names. Grayscale becomes RGB with
+  three equal channels. CMYK, including Adobe's inverted CMYK, becomes RGB.
+  Transparent parts become white. Images are rotated upright as EXIF says. The
   result has no metadata.
 
   Attributes:
@@ -155,7 +155,7 @@ def conform(
 ) -> Image.Image:
   """Returns an image converted like the images of a data set.
 
-  An image of the right size keeps its pixels. Of an animation, the first frame
+  An image of the right size keeps its pixels. The first frame of an animation
   is used.
 
   Args:
@@ -277,12 +277,12 @@ def _weights(
   """Returns the matrix (after, before) that resizes one dimension."""
   kernel, support = _KERNELS[filter_name]
   scale = max(before / after, 1.0)
-  centres = (np.arange(after)[:, None] + 0.5) * before / after
-  distances = np.abs(np.arange(before) + 0.5 - centres) / scale
+  centers = (np.arange(after)[:, None] + 0.5) * before / after
+  distances = np.abs(np.arange(before) + 0.5 - centers) / scale
   weights = np.where(distances < support, kernel(distances), 0.0)
   weights /= weights.sum(1, keepdims=True)
   weights = np.round(weights / _WEIGHT_STEP)
-  # The largest weight takes the rounding error, so that grey stays grey.
+  # The largest weight takes the rounding error, so that gray stays gray.
   missing = 1 / _WEIGHT_STEP - weights.sum(1)
   weights[np.arange(after), weights.argmax(1)] += missing
   weights *= _WEIGHT_STEP

@@ -46,7 +46,7 @@ def parse(
     import apache_beam as beam
     from apache_beam.options import pipeline_options
 
-    # Beam knows the options of runners that are imported.
+    # Beam knows only the options of imported runners.
     if any('dask' in each.lower() for each in arguments):
       from apache_beam.runners.dask import dask_runner
 

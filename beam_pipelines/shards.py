@@ -34,10 +34,10 @@ class Report:
   """The result of writing one record file.
 
   Attributes:
-    path: of the file.
+    path: path of the file.
     examples: number of examples written.
     example_bytes: total size of the serialized examples.
-    sha256: of the file, in hexadecimal.
+    sha256: SHA-256 of the file, in hexadecimal.
     rejected: the `id`, `member` and `reason` of each bad image.
   """
 
@@ -65,7 +65,7 @@ class Writer:
     """Writes a file completely or not at all.
 
     Args:
-      path: of the file.
+      path: path of the file.
       images: an `indexing.Example` as JSON returns it for each image.
 
     Returns:
@@ -120,7 +120,7 @@ class Writer:
     good, rejected = {}, []
     with archives.Reader() as reader, warnings.catch_warnings():
       warnings.simplefilter('ignore')  # Pillow warns of broken EXIF data.
-      # In the order of the archive, reading does not seek back.
+      # Reading in the archive's order never seeks back.
       for example in sorted(examples, key=lambda each: each.member.position):
         try:
           good[example.key] = self._image(reader.read(example.member))
@@ -166,8 +166,8 @@ def plan(
   Args:
     index: the examples.
     directory: the folder of the record files.
-    examples_per_shard: the most that a file holds. The numbers of examples in
-      the files of a split differ by one at most.
+    examples_per_shard: maximum number of examples in a file. The files of a
+      split differ by at most one example.
   """
   planned = {}
   for split, found in index.splits.items():

@@ -74,7 +74,7 @@ def run(
     tasks: the tasks.
     options: Beam's options. Without a runner in them, the work is done in this
       process.
-    title: of the progress bar.
+    title: title of the progress bar.
 
   Returns:
     The tasks' reports.
@@ -98,8 +98,8 @@ def run(
     stop = signal.getsignal(signal.SIGINT)
     started = time.monotonic()
     result = pipeline.run()
-    # At SIGINT, Beam would stop the job server that it has started, and then
-    # could not cancel the job. Only the main thread can set this.
+    # At SIGINT, Beam would stop the job server that it has started. It could
+    # then not cancel the job. Only the main thread can set this.
     if threading.current_thread() is threading.main_thread():
       signal.signal(signal.SIGINT, stop)
     _wait(result, options, started)
@@ -158,7 +158,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _read_report(path: str, digest: str) -> dict[str, Any] | None:
-  """Returns what `execute` wrote for this very task; None if it did not."""
+  """Returns the report of exactly this task; None if there is none."""
   try:
     text = epath.Path(f'{path}.json').read_text(encoding='utf-8')
     found = json.loads(text)
@@ -175,7 +175,7 @@ def _wait(
   """Waits for a job; cancels it when the wait is interrupted.
 
   Args:
-    result: of the job.
+    result: result of the job, from Beam.
     options: Beam's options.
     started: `time.monotonic()` before the job was submitted.
   """

@@ -29,7 +29,7 @@ def hold_out(
   Args:
     index: the examples.
     directory: a working folder.
-    options: of the Beam pipeline; see `tasks.run`.
+    options: options of the Beam pipeline; see `tasks.run`.
 
   Returns:
     The index with its final splits.

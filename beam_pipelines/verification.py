@@ -1,4 +1,4 @@
-"""Reads every byte of a built data set, with other code than wrote it.
+"""Reads every byte of a built data set, without the code that wrote it.
 
 `tf.data` reads the records and checks their checksums, TensorFlow parses them,
 and Pillow decodes the images.
@@ -26,7 +26,7 @@ from beam_pipelines import fingerprint
 from tinygin.config import errors
 
 _SAMPLES = 10
-_UNLABELLED = 'test'
+_UNLABELED = 'test'
 _COMMON = 5
 
 
@@ -36,7 +36,7 @@ class Result:
 
   Attributes:
     class_names: in the order of the labels.
-    wordnet_ids: of each class.
+    wordnet_ids: ids of each class.
     fingerprint: as stored in the data set.
     rejected: number of images that were left out when it was built.
     faults: what is wrong.
@@ -68,7 +68,7 @@ def read_info(directory: str) -> tfds.core.DatasetInfo:
   """Returns TFDS's description of a data set.
 
   Args:
-    directory: of the data set's version, as for `tfds.builder_from_directory`.
+    directory: the folder of a version, as for `tfds.builder_from_directory`.
 
   Raises:
     errors.InputError: TFDS cannot read it.
@@ -89,7 +89,7 @@ def verify(directory: str) -> Result:
   Memory holds the images of one record file at a time.
 
   Args:
-    directory: of the data set's version.
+    directory: the folder of a version of the data set.
 
   Raises:
     errors.InputError: as `read_info`.
@@ -123,7 +123,7 @@ def verify(directory: str) -> Result:
           hashes[name][hashlib.sha256(example.image).digest()] = example.key
         progress.update(count)
       result.faults += [
-        f'{name}: the id {key} must be unique. Received: {uses} of it.'
+        f'{name}: the id {key} must be unique. Received: {uses} times.'
         for key, uses in keys.items()
         if uses > 1
       ]
@@ -233,7 +233,7 @@ def _check_examples(
 ) -> None:
   """Notes wrong images and labels; counts the labels and keeps samples."""
   classes = len(result.class_names)
-  labels = range(-1, 0) if split == _UNLABELLED else range(classes)
+  labels = range(-1, 0) if split == _UNLABELED else range(classes)
   expected = info.features['image'].shape
   result.class_counts[split].update(example.label for example in examples)
   with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -275,8 +275,8 @@ def _check_disjoint(
 ) -> None:
   """Notes images that are in two splits.
 
-  They are a fault where the pipeline made the splits. Where the source has its
-  own splits, they are only worth a note.
+  They are a fault if the pipeline made the splits. If the source has its own
+  splits, they are only a note.
   """
   made_here = metadata.get('parameters', {}).get('ilsvrc.validation_fraction')
   for first, second in itertools.combinations(hashes, 2):

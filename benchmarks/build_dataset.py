@@ -1,4 +1,4 @@
-"""Times building a data set, in comparison with other ways to build it.
+"""Times building a data set, compared with other ways to build it.
 
   python -m benchmarks.build_dataset --archive=tiny-imagenet-mini.zip
       --photos=FOLDER

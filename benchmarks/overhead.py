@@ -90,7 +90,7 @@ entry_point.run(train.main)
 
 
 class _EnoughError(Exception):
-  """Enough rounds are timed."""
+  """Raised when enough rounds are timed."""
 
 
 def main(argv: list[str]) -> None:

@@ -82,7 +82,7 @@ class BazelwTest(parameterized.TestCase):
     ('bazelisk', 'bazel 5.4.1'),
     ('bazel-4', 'bazel no_version'),
   )
-  def test_hands_arguments_and_status_through(self, name, version):
+  def test_passes_on_arguments_and_status(self, name, version):
     self.write_bazel(name, version)
     result = self.run_bazelw('run', '//a:b', '--', "--x= '1' $PATH\n*", '')
     self.assertEqual(
@@ -93,7 +93,7 @@ class BazelwTest(parameterized.TestCase):
     self.assertEqual((result.returncode, result.stderr), (37, ''))
 
   @parameterized.parameters('bazel 3.7.2', 'bazel 8.0.0', 'bazel 40.0.0', '')
-  def test_passes_over_versions_that_do_not_fit(self, version):
+  def test_skips_versions_that_do_not_fit(self, version):
     self.write_bazel('bazel', version)
     self.write_bazel('bazel-4', 'bazel no_version')
     self.assertStartsWith(self.run_bazelw('info').stdout, 'bazel-4, ')

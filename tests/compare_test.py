@@ -65,7 +65,7 @@ seconds           —          —
 """,
     )
 
-  def test_what_ran_is_shown_where_it_differs(self):
+  def test_differences_in_provenance_are_shown(self):
     start = {
       'command_line': ['train', '--seed=1'],
       'git': {'commit': '0123456789abcdef', 'status': '', 'diff': ''},
@@ -237,7 +237,7 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
     with Image.open(f'{self.folder}/curves.png') as picture:
       self.assertGreater(picture.width, 1000)
 
-  def test_what_tells_runs_apart_is_not_cut(self):
+  def test_the_differences_in_labels_are_not_cut(self):
     for seed, (run, value) in enumerate((('a', 1), ('b', 2), ('c', 2))):
       lines = [f't.parameter_{each} = {value}.{each}\n' for each in range(30)]
       lines.append(f'train.seed = {seed}\n')
@@ -290,7 +290,7 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
       self.compare(*runs), 'The configurations are equal.\n'
     )
 
-  def test_a_repeated_run_is_no_other_seed(self):
+  def test_runs_with_the_same_seed_are_one_sample(self):
     result = {'validation': {'top1': 0.5, 'top5': 0.75, 'loss': 1.0}}
     for name, seed in (('a', 0), ('again', 0), ('b', 1)):
       self.run_directory(name, f'train.seed = {seed}\n', result)

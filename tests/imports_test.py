@@ -104,7 +104,7 @@ def _imports(
 
 
 def _fault(module: str, name: str, deferred: bool) -> str | None:
-  """Says what is wrong with `module` importing `name`, if anything."""
+  """Returns why `module` must not import `name`, or None if it may."""
   for package, optional in _OPTIONAL.items():
     needed = name.split('.')[0] in optional and not deferred
     if needed and _is_within(module, package):
@@ -118,7 +118,7 @@ def _fault(module: str, name: str, deferred: bool) -> str | None:
   if imported in _ARROWS[importer]:
     return None
   allowed = ', '.join(sorted(_ARROWS[importer])) or 'nothing'
-  return f'{importer} may import of this project: {allowed}'
+  return f'{importer} may import from this project: {allowed}'
 
 
 def _modules(project: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -238,12 +238,12 @@ class ImportsTest(parameterized.TestCase):
     (
       'tinygin/config/loading.py',
       'import tinygin.training.trainer',
-      'tinygin.config may import of this project: nothing',
+      'tinygin.config may import from this project: nothing',
     ),
     (
       'tinygin/models/heads.py',
       'from tinygin.training import trainer',
-      'tinygin.models may import of this project: tinygin.config',
+      'tinygin.models may import from this project: tinygin.config',
     ),
     (
       'tinygin/models/heads.py',
@@ -253,28 +253,28 @@ class ImportsTest(parameterized.TestCase):
     (
       'tinygin/models/heads.py',
       'from ..training import trainer',
-      'tinygin.models may import of this project: tinygin.config',
+      'tinygin.models may import from this project: tinygin.config',
     ),
     (
       'tinygin/data/order.py',
       'def f():\n  from beam_pipelines import dataset',
-      'tinygin.data may import of this project: tinygin.config',
+      'tinygin.data may import from this project: tinygin.config',
     ),
     (
       'beam_pipelines/dataset.py',
       'from tinygin.data import source',
-      'beam_pipelines may import of this project: tinygin.config',
+      'beam_pipelines may import from this project: tinygin.config',
     ),
     (
       'tinygin/training/steps.py',
       'from tinygin import train',
-      'tinygin.training may import of this project: tinygin.config,'
+      'tinygin.training may import from this project: tinygin.config,'
       ' tinygin.data, tinygin.models, tinygin.reporting',
     ),
     (
       'tinygin/train.py',
       'from tinygin import evaluate',
-      'tinygin may import of this project: tinygin.config, tinygin.data,'
+      'tinygin may import from this project: tinygin.config, tinygin.data,'
       ' tinygin.models, tinygin.reporting, tinygin.sweeps, tinygin.training',
     ),
     (

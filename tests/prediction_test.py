@@ -1,4 +1,4 @@
-"""What a run's network says of images: predicted here, and once exported."""
+"""Predictions of a run's network, before and after export."""
 
 import contextlib
 import dataclasses
@@ -334,7 +334,7 @@ class ExportTest(parameterized.TestCase):
 
 
 class InitializeTest(parameterized.TestCase):
-  """Every form in which a trained network is kept is taken up again."""
+  """A run can start from every form of saved weights."""
 
   @parameterized.parameters(
     (True, 'network.keras'), (False, 'network.keras'), (True, 'run'),

@@ -124,7 +124,7 @@ class SweepCase(config_case.ConfigCase):
 
 
 class GridTest(SweepCase):
-  def test_is_the_product_and_ranked(self):
+  def test_a_grid_is_complete_and_ranked(self):
     printed = self.sweep('sweep.parallel = 3')
     self.assertStartsWith(
       printed,
@@ -168,7 +168,7 @@ sweep.direction = 'minimize'
     for found, expected in zip(self.column('seed 3'), (0.4, 0.7), strict=True):
       self.assertAlmostEqual(float(found), expected)
 
-  def test_what_changes_together(self):
+  def test_named_bindings_change_together(self):
     self.sweep(
       """
 sweep.parameters = {
@@ -189,7 +189,7 @@ sweep.parameters = {
     self.sweep("sweep.parameters = {'train.mark': [1, 1.0, True]}")
     self.assertEqual(self.column('train.mark'), ['1', '1.0', 'True'])
 
-  def test_more_runs_than_trials_go_on_at_a_time(self):
+  def test_more_parallel_runs_than_trials(self):
     self.sweep("""
 sweep.parameters = {'RATE': [0.1, 0.2]}
 sweep.seeds = [0, 1, 2]
@@ -260,7 +260,7 @@ class SampledTest(SweepCase):
     self.sweep(_SAMPLED.replace('trials = 3', 'trials = 4'))
     self.assertLen(self.rows(), 4)
 
-  def test_hopeless_trials_are_pruned(self):
+  def test_bad_trials_are_pruned(self):
     self.sweep(
       """
 include 'pruners/median.gin'
@@ -352,7 +352,7 @@ class SharedTest(SweepCase):
     self.swept = pathlib.Path(self.folder, 'here')
     self.assertEqual({row['trial']: row['RATE'] for row in self.rows()}, failed)
 
-  def test_the_trial_of_a_dead_machine_is_taken_up(self):
+  def test_the_trial_of_a_dead_machine_is_run_again(self):
     taken = []
 
     def die(dying):
@@ -378,7 +378,7 @@ class SharedTest(SweepCase):
     self.assertEqual(float(row['RATE']), taken[0]['RATE'])
     self.assertEqual(int(row['train.width']), taken[0]['train.width'])
 
-  def test_a_trial_too_many_is_left_out(self):
+  def test_a_superfluous_trial_is_left_out(self):
     study = optuna.create_study()
     for _ in range(3):
       study.ask()
@@ -394,7 +394,7 @@ class StoppedTest(SweepCase):
     "['train', 'stop the sweep once'], 'RATE': [0.1, 0.2]}"
   )
 
-  def test_goes_on_where_it_was_stopped(self):
+  def test_continues_where_it_was_stopped(self):
     with self.assertRaises(StoppedError) as caught:
       self.sweep(self.stopping)
     self.assertEqual(caught.exception.exit_status, 143)
@@ -436,7 +436,7 @@ class StoppedTest(SweepCase):
       '(see swept/trials/0000-seed0.log)',
     )
 
-  def test_goes_on_after_the_sweep_was_killed(self):
+  def test_continues_after_the_sweep_was_killed(self):
     def die(dying):
       dying._study.ask()
       raise RuntimeError('killed')
@@ -449,7 +449,7 @@ class StoppedTest(SweepCase):
     self.sweep()
     self.assertEqual(self.column('status'), ['completed'] * 6)
 
-  def test_a_crash_is_told_by_its_exception(self):
+  def test_the_reason_of_a_crash_is_its_exception(self):
     self.sweep("sweep.parameters = {'train.behaviour': ['crash']}")
     self.assertEqual(
       self.column('reason'),
@@ -459,7 +459,7 @@ class StoppedTest(SweepCase):
       ],
     )
 
-  def test_goes_on_only_as_it_was(self):
+  def test_a_changed_sweep_is_refused(self):
     self.sweep("sweep.parameters = {'RATE': [0.1]}")
     with self.assertRaises(InputError) as caught:
       self.sweep("sweep.parameters = {'RATE': [0.1, 0.2]}")
@@ -586,7 +586,7 @@ sweep.parameters = {
       'Received: train.width=0 at changes.gin:5.',
     )
 
-  def test_what_is_swept_twice(self):
+  def test_one_parameter_twice(self):
     self.assert_refused(
       "sweep.parameters = {'RATE': [0.1], 'x': {'y': 'RATE = 1'}}",
       'RATE is bound twice: at changes.gin:2 and at changes.gin:2.',

@@ -121,7 +121,7 @@ class WholeRunTest(absltest.TestCase):
       ],
     )
 
-  def test_says_where_it_comes_from(self):
+  def test_records_its_provenance(self):
     provenance = json.loads((self.run_dir / 'provenance.json').read_text())
     start = provenance['starts'][0]
     self.assertIn('--gin_file=gin/quickstart.gin', start['command_line'])
@@ -182,7 +182,7 @@ class WholeRunTest(absltest.TestCase):
     start = self.finished.stdout.index('Validation top-1')
     self.assertEndsWith(resumed.stdout, self.finished.stdout[start:])
 
-  def test_resumes_in_its_place_only_as_it_was(self):
+  def test_a_changed_config_in_the_same_directory_is_refused(self):
     place = f"--gin_bindings=RUN_DIR = '{self.run_dir}'"
     config = f'--gin_file={self.run_dir}/config.gin'
     resumed = _run(self.directory, 'tinygin.train', config, place)
@@ -191,7 +191,7 @@ class WholeRunTest(absltest.TestCase):
     self.assertEqual(other.returncode, 2)
     self.assertRegex(other.stderr, r'train\.seed +0 +7')
 
-  def test_resuming_takes_neither_another_config_nor_another_place(self):
+  def test_resume_refuses_another_config_and_another_directory(self):
     resume = ('tinygin.train', f'--resume={self.run_dir}')
     other = _run(self.directory, *resume, '--gin_file=gin/quickstart.gin')
     self.assertEqual(other.returncode, 2)
@@ -209,7 +209,7 @@ class WholeRunTest(absltest.TestCase):
       ),
     )
 
-  def test_a_longer_run_goes_on_when_that_is_allowed(self):
+  def test_a_longer_run_continues_if_changes_are_allowed(self):
     longer = self.directory / 'runs' / 'longer'
     shutil.copytree(self.run_dir, longer)
     again = ('tinygin.train', '--resume_last', '--epochs=3')

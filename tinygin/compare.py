@@ -121,7 +121,7 @@ def _origins(starts: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
-  """Yields the values within a value; of long texts the SHA-256."""
+  """Yields the values within a value; a long text becomes its SHA-256."""
   if isinstance(value, dict):
     for key, each in value.items():
       if key not in ('file', 'text'):  # `sha256` stands for a module.
@@ -153,10 +153,10 @@ def _lookup(record: dict[str, Any], path: str) -> Any:
 def _groups(
   rows: differences.Rows, seeds: list[str], runs: list[str]
 ) -> dict[str, list[int]]:
-  """Returns the runs that differ in their seed only, by their label.
+  """Groups the runs that differ only in their seed, by label.
 
-  The label holds what distinguishes the group. Of parameters that change
-  together, as by a macro, it names the first.
+  The label lists the parameters that distinguish the group. If parameters
+  change together, as with a macro, it lists only the first.
   """
   distinct = {
     row: name for name, row in reversed(rows.items()) if name not in _MAY_DIFFER
@@ -164,7 +164,7 @@ def _groups(
   groups: dict[tuple[str, ...], dict[str, int]] = {}
   for index, seed in enumerate(seeds):
     key = tuple(values[index] for values in distinct)
-    # A repetition with the same seed is no further sample.
+    # Several runs with the same seed are one sample.
     groups.setdefault(key, {}).setdefault(seed, index)
   names = [*distinct.values()]
   return {
@@ -178,7 +178,7 @@ def _groups(
 
 
 def _means(groups: dict[str, list[int]], results: list[dict[str, Any]]) -> str:
-  """Returns a table of means ± sample deviations over the seeds."""
+  """Returns a table of means ± sample standard deviations over the seeds."""
 
   def mean(members: list[int], path: str) -> str:
     values = [_lookup(results[index], path) for index in members]

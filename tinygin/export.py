@@ -2,7 +2,7 @@
 
   ./bazelw run //tinygin:export -- --run_dir=runs/NAME --output=classifier
 
-The ending of --output selects the format:
+The extension of --output selects the format:
 
   FILE.keras  the network alone, for Keras
   FILE.onnx   the network with its preprocessing, for any ONNX runtime

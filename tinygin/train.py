@@ -72,7 +72,7 @@ def main(argv: list[str]) -> int:
   if resumed and not flags.FLAGS.gin_file:
     flags.FLAGS.gin_file = [f'{resumed}/{run_directory.CONFIG}']
     given = flags.FLAGS.gin_bindings
-    # Last, so that messages number the given ones from 0.
+    # Appended, so that messages number the user's bindings from 0.
     if not any('data_dir' in each for each in given):
       found = run_directory.data_bindings(pathlib.Path(resumed))
       flags.FLAGS.gin_bindings = [*given, *found]
@@ -85,7 +85,7 @@ def main(argv: list[str]) -> int:
         f'train.run_dir at {bound_at}.'
       )
     experiment = configuration.build()
-    # Imports TensorFlow, which takes seconds: not before the input is checked.
+    # Imports TensorFlow, which takes seconds, so the input is checked first.
     from tinygin.models import summary
     from tinygin.training import workers
 
@@ -177,7 +177,7 @@ def _directory(pattern: str, keeps: bool) -> Iterator[pathlib.Path]:
         yield pathlib.Path(directory)
       except errors.StoppedError as error:
         if not _DRY.value:
-          raise  # The first worker has saved.
+          raise  # Worker 0 has saved the state.
         raise errors.StoppedError(
           error.number, 'a dry run saves nothing.'
         ) from error

@@ -6,8 +6,8 @@
   python tools/screenshots.py --tabs=hparams  # With TensorBoard on a sweep.
   python tools/screenshots.py --tabs=profile --url=http://localhost:6007
 
-TensorBoard, or XProf, runs already. Playwright is no dependency of the project;
-a person looks at the pictures and commits them.
+Start TensorBoard or XProf first. Playwright is not a dependency of the project.
+Look at the pictures before you commit them.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 _SIZE = {'width': 1280, 'height': 900}
-# Of each tab, what follows its name in the address.
+# The part of the address that follows the name of each tab.
 _TABS = {
   'scalars': '&_smoothingWeight=0&tagFilter=loss|top1|gradient|rate',
   'images': '',
@@ -28,9 +28,9 @@ _TABS = {
   'hparams': '',
   'profile': '',
 }
-# On some tabs what is worth seeing must be brought into sight first.
+# Scripts that scroll a tab to the part worth seeing.
 _BEFORE = {
-  # Right of the many hyperparameters come the metrics.
+  # The metrics are to the right of the many hyperparameters.
   'hparams': """
     const visit = (root) => root.querySelectorAll('*').forEach((each) => {
       if (each.scrollWidth > each.clientWidth + 300) each.scrollLeft = 1e6;
@@ -39,9 +39,9 @@ _BEFORE = {
     visit(document);
   """,
 }
-# Where the runs of whoever takes the pictures lie.
+# The element that shows the local path of the runs.
 _HIDDEN = '#data-location'
-_COLOURS = 64
+_COLORS = 64
 _DRAWN_MILLISECONDS = 6000
 
 
@@ -74,7 +74,7 @@ def main() -> None:
       for each in page.locator(_HIDDEN).all():
         each.evaluate("shown => shown.style.display = 'none'")
       with Image.open(io.BytesIO(page.screenshot())) as picture:
-        small = picture.convert('RGB').quantize(_COLOURS)
+        small = picture.convert('RGB').quantize(_COLORS)
         small.save(flags.output / f'tensorboard_{tab}.png', optimize=True)
       page.close()
     browser.close()

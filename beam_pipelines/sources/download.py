@@ -18,12 +18,12 @@ _TIMEOUT_SECONDS = 60
 
 @dataclasses.dataclass(frozen=True)
 class RemoteFile:
-  """A file as its publisher made it.
+  """A published file.
 
   Attributes:
-    url: its address.
-    size: in bytes.
-    sha256: of its content, in hexadecimal.
+    url: address of the file.
+    size: size in bytes.
+    sha256: SHA-256 of the content, in hexadecimal.
   """
 
   url: str
@@ -43,7 +43,7 @@ def fetch(remote: RemoteFile, directory: str) -> str:
 
   Args:
     remote: the file.
-    directory: where it is kept: a folder, or a URL of fsspec.
+    directory: the folder to keep it in: a path, or a URL of fsspec.
 
   Raises:
     errors.InputError: it cannot be downloaded, or its content differs.

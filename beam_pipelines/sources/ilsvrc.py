@@ -29,7 +29,7 @@ from beam_pipelines import indexing
 from tinygin.config import errors
 
 _FILE = re.compile(r'((?:.*/)?(n\d{8}))/([^/]+)')
-# Of one class, by file name, sorted.
+# The images of one class, sorted by file name.
 _Images = dict[str, archives.Member]
 
 
@@ -38,21 +38,22 @@ _Images = dict[str, archives.Member]
 class Ilsvrc:
   """The training images of ILSVRC2012: all or some classes, or groups of them.
 
-  Each group takes its examples evenly from its classes: in rounds, in the order
-  of the classes' ids, one image of each class a round, in the order of their
-  names. So N examples of m classes are N // m of each class, and one more of
-  the first N % m. When a class runs out, the others take its place.
+  Each group takes its examples evenly from its classes, in rounds: one image of
+  each class per round. Classes are in the order of their ids, images in the
+  order of their names. So N examples of m classes are N // m of each class, and
+  one more of the first N % m classes. If a class runs out of images, the other
+  classes provide more.
 
   An image belongs to the validation split if the first 64 bits of the SHA-256
-  of its file, as a fraction of all 64-bit numbers, are below
-  `validation_fraction`. So copies of an image never lie in different splits.
+  of its file, divided by 2^64, are below `validation_fraction`. So copies of an
+  image are always in the same split.
 
   Attributes:
     source: the path or URL of the archive or folder; see `files`.
-    class_names: a table of WordNet ids and names, which names classes that are
-      no groups; None: they are named by their ids.
-    keep_classes: WordNet ids; None: all.
-    drop_classes: WordNet ids that are left out; None: none.
+    class_names: a table of WordNet ids and names, for classes that are no
+      groups; None: their names are their ids.
+    keep_classes: WordNet ids to use; None: all.
+    drop_classes: WordNet ids to leave out; None: none.
     grouping: makes one class of several ids; None: each id is a class.
     examples_per_group: for training and validation together; None uses
       all images.
@@ -185,6 +186,6 @@ def _images(path: str) -> dict[str, _Images]:
 
 
 def _in_rounds(classes: list[_Images]) -> Iterator[tuple[str, archives.Member]]:
-  """Yields the first image of each class, then the second, to the last."""
+  """Yields the first image of each class, then the second, and so on."""
   for images in itertools.zip_longest(*(each.items() for each in classes)):
     yield from (image for image in images if image is not None)

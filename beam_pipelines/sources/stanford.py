@@ -66,7 +66,7 @@ class Stanford:
     return {'stanford.sha256': download.sha256(path)}
 
   def index(self, downloads: str) -> indexing.Index:
-    """Lists the archive's examples, after downloading it if need be.
+    """Lists the archive's examples, after downloading it if necessary.
 
     Args:
       downloads: the folder for a downloaded archive.

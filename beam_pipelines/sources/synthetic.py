@@ -1,6 +1,6 @@
 """A small image set that is drawn, not photographed.
 
-Each of the twelve classes has a colour, a texture and a shape, and shares each
+Each of the twelve classes has a color, a texture and a shape, and shares each
 of them with other classes, so no single feature identifies a class. Place,
 size, rotation, hue, lighting, background and noise vary from image to image.
 The images are packed in the layout of tiny-imagenet-200 and are read like the
@@ -41,7 +41,7 @@ _ARCHIVE_DATE = (1980, 1, 1, 0, 0, 0)
 
 _HUES = {'red': 0, 'yellow': 50, 'green': 130, 'blue': 216, 'purple': 288}
 # The first corner's angle, in turns, and the corners' distances from the
-# centre; the object's radius is 1.
+# center; the object's radius is 1.
 _SHAPES = {
   'disc': (0, [0.92] * 40),
   'square': (1 / 8, [1.06] * 4),
@@ -70,18 +70,18 @@ _Box = tuple[int, int, int, int]
 @gin.register('synthetic')
 @dataclasses.dataclass(frozen=True)
 class Synthetic:
-  """Draws labelled images, packed as an archive like tiny-imagenet-200.
+  """Draws labeled images, packed as an archive like tiny-imagenet-200.
 
   Equal values give an equal archive. Image i of a class does not depend on the
   number of images.
 
   Attributes:
-    seed: of everything that is random.
-    train_images: for each class.
-    validation_images: for each class.
-    test_images: for each class.
-    noise: standard deviation of the pixel noise, of a range of 1.
-    greyscale: fraction of the images that are stored without colour.
+    seed: seed of all random numbers.
+    train_images: training images per class.
+    validation_images: validation images per class.
+    test_images: test images per class.
+    noise: standard deviation of the pixel noise, on a scale of 0 to 1.
+    greyscale: fraction of the images that are stored without color.
   """
 
   seed: Annotated[int, Ge(0)]
@@ -146,7 +146,7 @@ class Synthetic:
 
   def _draw(self, split: str, label: int, index: int) -> tuple[bytes, _Box]:
     """Returns a JPEG and the box around its object."""
-    # Drawn numbers are the same in all versions of NumPy, but only `random`'s.
+    # Only `Generator.random` gives the same numbers in all versions of NumPy.
     random = np.random.Generator(
       np.random.Philox([self.seed, *split.encode(), label, index])
     )
@@ -164,20 +164,20 @@ def draw(
   """Draws one image.
 
   Args:
-    class_name: colour, texture and shape, such as `red striped disc`.
+    class_name: color, texture and shape, such as `red striped disc`.
     random: draws place, size, rotation and so on.
-    noise: standard deviation of the pixel noise, of a range of 1.
+    noise: standard deviation of the pixel noise, on a scale of 0 to 1.
 
   Returns:
     An RGB image of 64 x 64 pixels, and the box around its object.
   """
-  colour, texture, shape = class_name.split()
+  color, texture, shape = class_name.split()
   radius = _uniform(random, 0.5, 0.8)
-  centre = _uniform(random, radius - 1, 1 - radius, 2)
+  center = _uniform(random, radius - 1, 1 - radius, 2)
   sine, cosine = (f(_uniform(random, -0.3, 0.3)) for f in (np.sin, np.cos))
 
   def fill(layer: Image.Image, polygon: np.ndarray, value: int = 255) -> None:
-    points = centre + radius * polygon @ [[cosine, sine], [-sine, cosine]]
+    points = center + radius * polygon @ [[cosine, sine], [-sine, cosine]]
     points = (points + 1) * layer.width / 2
     ImageDraw.Draw(layer).polygon([*map(tuple, points)], value)
 
@@ -191,7 +191,7 @@ def draw(
   marks = ImageChops.multiply(mask, marks).reduce(_SUPERSAMPLING)
   mask = mask.reduce(_SUPERSAMPLING)
   image = _background(random)
-  hue = (_HUES[colour] + _uniform(random, -9, 9)) % 360
+  hue = (_HUES[color] + _uniform(random, -9, 9)) % 360
   image.paste(_color(hue, *_uniform(random, 70, 95, 2)), mask=mask)
   image.paste(_color(hue, 15, 97 if random.random() < 0.5 else 12), mask=marks)
   x0, y0, x1, y1 = mask.getbbox()
@@ -220,7 +220,7 @@ def _texture(name: str, random: np.random.Generator) -> Iterator[np.ndarray]:
 
 
 def _background(random: np.random.Generator) -> Image.Image:
-  """Returns clouds that blend two dull colours."""
+  """Returns clouds that blend two dull colors."""
   near, far = (
     Image.new('RGB', (_SIZE, _SIZE), _color(hue * 360, dull * 40, value * 85))
     for hue, dull, value in random.random((2, 3)) * [1, 1, 0.6] + [0, 0, 0.4]
@@ -251,7 +251,7 @@ def _uniform(
 
 
 def _color(hue: float, saturation: float, value: float) -> str:
-  """Returns a colour for Pillow, of degrees and percents."""
+  """Returns a color for Pillow, of degrees and percents."""
   return f'hsv({hue:.2f}, {saturation:.2f}%, {value:.2f}%)'
 
 

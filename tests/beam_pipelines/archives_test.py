@@ -157,7 +157,7 @@ class ArchivesTest(parameterized.TestCase):
     ):
       archives.members(self.path)
 
-  def test_failure_to_read_is_no_damage(self):
+  def test_a_read_error_is_not_damage(self):
     folder = self.create_tempdir()
     folder.create_file('a', b'content', mode='wb')
     (member,) = archives.members(folder.full_path).values()
@@ -234,7 +234,7 @@ class ArchivesTest(parameterized.TestCase):
     (b'hello', "not an archive: it begins with b'hello'"),
     (b'', "not an archive: it begins with b''"),
   )
-  def test_what_is_no_zip_file(self, content, reason):
+  def test_not_a_zip_file(self, content, reason):
     with open(self.path, 'wb') as file:
       file.write(content)
     with self.assertRaisesWithLiteralMatch(

@@ -231,7 +231,7 @@ class DatasetTest(tf.test.TestCase):
       threads.submit(small.build).result()
     self.assertEqual(_digests(small.directory), _digests(self.built.directory))
 
-  def test_failed_build_leaves_nothing_and_goes_on(self):
+  def test_failed_build_leaves_nothing_and_continues(self):
     small = _configure(self.data_dir, self.archive)
     call, written = shards.Writer.__call__, []
 
@@ -601,7 +601,7 @@ class DatasetTest(tf.test.TestCase):
     ):
       other.is_built()
 
-  def test_what_was_built_of_is_lost(self):
+  def test_lost_metadata(self):
     small = _configure(self.data_dir, self.archive)
     shutil.copytree(self.built.directory, small.directory)
     metadata = pathlib.Path(small.directory, 'metadata.json')

@@ -62,7 +62,7 @@ class GroupingTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.InputError, f'{path}: it is not UTF-8'):
       grouping.read_table(path)
 
-  def test_what_is_in_the_file_counts_not_where_it_lies(self):
+  def test_identity_is_the_content_of_the_file_not_its_path(self):
     first = grouping.ByFile(self._file('n1\ta\nn2\tb\n')).identity()
     second = grouping.ByFile(self._file('# the same\nn2\tb\nn1\ta\n'))
     other = grouping.ByFile(self._file('n1\ta\nn2\ta\n'))

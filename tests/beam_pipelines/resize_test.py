@@ -169,7 +169,7 @@ class ResizeTest(parameterized.TestCase):
     ))  # fmt: skip
     np.testing.assert_array_equal(found, np.asarray(image))
 
-  def test_what_is_transparent_is_laid_on_white(self):
+  def test_transparent_parts_become_white(self):
     image = Image.new('RGBA', (70, 70), (10, 20, 30, 0))
     found = _pixels(EXACT.apply(_encode(image), 64))
     self.assertTrue((found == 255).all())

@@ -158,7 +158,7 @@ class VerifyDatasetTest(parameterized.TestCase):
     self._change(change)
     (fault,) = self._faults()
     self.assertRegex(
-      fault, '^train: the id n99.* must be unique. Received: 2 of it.$'
+      fault, '^train: the id n99.* must be unique. Received: 2 times.$'
     )
 
   @parameterized.parameters(True, False)

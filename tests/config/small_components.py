@@ -34,7 +34,7 @@ class Momentum:
 
 
 class LayerBase:
-  """What networks of other libraries are derived from."""
+  """A base class, like those of networks in other libraries."""
 
   def __init__(self, trainable: bool | None = None, dtype=None, **kwargs):
     if kwargs:
@@ -94,7 +94,7 @@ def scale(x: float, factor: float) -> float:
 
 @gin.register
 def block(x: int, size: int, width: int, name: str) -> tuple:
-  """Returns what it is given."""
+  """Returns its argument."""
   return x, size, width, name
 
 
@@ -125,7 +125,7 @@ class Train:
 
 
 class Runner(Protocol):
-  """What `Run` asks for."""
+  """The interface that `Run` needs."""
 
   def start(self) -> None:
     """Starts."""
@@ -134,7 +134,7 @@ class Runner(Protocol):
 @gin.register('run')
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """A root that takes whatever provides what it needs."""
+  """A root that takes any object with the interface `Runner`."""
 
   on: Runner
 

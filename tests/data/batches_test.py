@@ -64,7 +64,7 @@ class TrainingTest(absltest.TestCase):
       np.testing.assert_array_equal(one[0], two[0])
       np.testing.assert_array_equal(one[1], two[1])
 
-  def test_starting_at_a_step_is_as_coming_there(self):
+  def test_starting_at_a_step_equals_reaching_it(self):
     whole = self._take(TWO, 7)
     resumed = self._take(TWO, 4, first_step=3)
     for ours, theirs in zip(whole[3:], resumed, strict=True):
@@ -77,7 +77,7 @@ class TrainingTest(absltest.TestCase):
     np.testing.assert_allclose(labels[:10].sum(0), [4, 3, 3], rtol=1e-6)
     np.testing.assert_allclose(labels[10:].sum(0), [4, 3, 3], rtol=1e-6)
 
-  def test_an_input_error_is_not_buried(self):
+  def test_an_input_error_is_raised_as_it_is(self):
     with self.assertRaises(errors.InputError) as caught:
       self._take(TWO, 1, batch_size=6)
     self.assertEqual(

@@ -1,4 +1,4 @@
-"""Mixing: labels follow what is in the images, and nothing is lost."""
+"""Mixing: labels match the mixed images, and pairs keep their sums."""
 
 import math
 
@@ -26,7 +26,7 @@ def _random(seed, size=SIZE):
 
 
 def _plain_images():
-  """Returns images of one colour each, and labels that tell them apart."""
+  """Returns images of one color each, with labels of different classes."""
   values = 10.0 * np.arange(1, SIZE + 1)
   images = np.broadcast_to(values[:, None, None, None], (SIZE, 9, 7, 3))
   return tf.constant(images, tf.float32), tf.eye(SIZE)
@@ -56,7 +56,7 @@ class MixingTest(parameterized.TestCase):
     self.assertGreater(len(set(seen)), 20)
 
   @parameterized.named_parameters(MIXERS.items())
-  def test_what_one_gives_the_other_gets(self, mix):
+  def test_a_pair_keeps_its_sum(self, mix):
     images, labels = _plain_images()
     for before, after in zip(
       (images, labels), mix(images, labels, _random(5)), strict=True

@@ -1,4 +1,4 @@
-"""Preprocessing: what standardised images look like."""
+"""Preprocessing: the values of standardized images."""
 
 import numpy as np
 import tensorflow as tf

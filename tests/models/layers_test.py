@@ -31,7 +31,7 @@ class SameAsKerasTest(absltest.TestCase):
   def test_batch_normalization(self, batch, height, width, channels, dtype, s):
     arguments = {'momentum': 0.7, 'epsilon': 2e-3, 'dtype': dtype}
     if dtype == 'mixed_bfloat16' and batch * height * width < 8:
-      batch = 8  # Of few values the statistics amplify the rounding at will.
+      batch = 8  # With fewer values, the statistics amplify rounding.
     self._compare(
       'BatchNormalization', arguments, (batch, height, width, channels), s
     )

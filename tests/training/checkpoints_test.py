@@ -114,7 +114,7 @@ class CheckpointsTest(parameterized.TestCase):
           os.truncate(self.directory / name, length)
         with self.assertLogs(level='WARNING'):
           self.assertEqual(saved.restore_newest()['step'], 1)
-        # It would stand in the way of the step that is now trained anew.
+        # Otherwise the same step could not be saved again.
         self.assertFalse(folder.exists())
         self._save(saved, 2, keep=1)
         self.assertEqual(checkpoints.steps(self.directory), [1, 2])
@@ -134,7 +134,7 @@ class CheckpointsTest(parameterized.TestCase):
     )
     self.assertEqual(os.listdir(self.directory), ['step-00000001'])
 
-  def test_does_not_start_anew_if_all_checkpoints_are_damaged(self):
+  def test_fails_if_all_checkpoints_are_damaged(self):
     saved = self._make(a=[1, 2])
     self._save(saved, 1)
     self._corrupt(1, 'state.json')
@@ -220,7 +220,7 @@ class CheckpointsTest(parameterized.TestCase):
       'steps [4]. Received: best, but none has been evaluated yet.',
     )
 
-  def test_says_which_checkpoint_asked_for_is_damaged(self):
+  def test_names_the_requested_checkpoint_if_it_is_damaged(self):
     saved = self._make(a=[1, 2])
     self._save(saved, 4)
     self._corrupt(4, 'arrays.safetensors')

@@ -1,4 +1,4 @@
-"""Evaluations count each example once, and are written where they belong."""
+"""Evaluations count each example once, and write their files."""
 
 import datetime
 import io
@@ -66,7 +66,7 @@ class OutcomeTest(parameterized.TestCase):
     self.assertAlmostEqual(means.top1, np.mean(ranks == 1))
     self.assertAlmostEqual(means.top5, np.mean(ranks <= 5))
 
-  def test_a_terminal_shows_progress_that_goes_away(self):
+  def test_progress_on_a_terminal_is_erased(self):
     class Terminal(io.StringIO):
       def isatty(self):
         return True
@@ -290,7 +290,7 @@ class RunEvaluationTest(absltest.TestCase):
       steps = [each['step'] for each in followed.follow()]
       self.assertEqual(steps, [10, 20, 23])
       self.assertLen(slept, 2)
-      # What is evaluated already is not done again.
+      # Evaluated checkpoints are not evaluated again.
       self.assertEmpty(list(followed.follow()))
 
   def test_a_trainer_that_just_ended_is_not_dead(self):

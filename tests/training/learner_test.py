@@ -1,4 +1,4 @@
-"""The learner: training steps beside plain mathematics, and refused input."""
+"""The learner: training steps agree with plain mathematics; refused input."""
 
 import functools
 from unittest import mock
@@ -62,7 +62,7 @@ def _linear(*first):
 
 
 def _normalization():
-  """The product's own, which synchronises by itself."""
+  """The project's batch normalization, which synchronizes by itself."""
   return layers.BatchNormalization(momentum=0.5, epsilon=1e-3)
 
 
@@ -114,7 +114,7 @@ class StepTest(parameterized.TestCase):
     self._assert_equal(_weights(plain), _weights(other))
     np.testing.assert_allclose(outcome.sums, expected.sums, rtol=1e-4)
 
-  def test_normalization_is_synchronised_within_each_part(self):
+  def test_normalization_is_synchronized_within_each_part(self):
     # With this order, the parts of both replicas together hold the same
     # examples as the parts of one.
     halves = [0, 1, 4, 5, 2, 3, 6, 7]
@@ -238,7 +238,7 @@ class AverageTest(parameterized.TestCase):
     strategy = STRATEGIES[replicas]
 
     def values():
-      """Replicas differ: Keras' own normalisation does not synchronise."""
+      """Replicas differ: Keras' own normalization does not synchronize."""
       return [
         part.numpy()
         for weight in learner.model.weights
@@ -260,7 +260,7 @@ class AverageTest(parameterized.TestCase):
 
 class LearnerTest(parameterized.TestCase):
   @parameterized.parameters('SGD', 'Adam', 'AdamW', 'RMSprop', 'Lion', 'Lamb')
-  def test_biases_and_normalisation_do_not_decay(self, name):
+  def test_biases_and_normalization_do_not_decay(self, name):
     optimizer = getattr(keras.optimizers, name)
     learner = _build(
       model=functools.partial(_linear, _normalization),

@@ -47,7 +47,7 @@ class LockedTest(absltest.TestCase):
     with self._locked():
       pass
 
-  def test_a_look_at_the_lock_refuses_no_trainer(self):
+  def test_checking_the_lock_does_not_block_a_trainer(self):
     self.directory.mkdir(parents=True)
     (self.directory / 'lock').touch()
     with open(self.directory / 'lock') as looking:
@@ -129,7 +129,7 @@ class DescribeTest(config_case.ConfigCase):
     self.directory = pathlib.Path(self.create_tempdir().full_path)
 
   def _describe(self, *bindings, step=0, allow_changes=False, **start):
-    """Starts or goes on with a run; returns the text of its configuration."""
+    """Starts or continues a run; returns the text of its configuration."""
     configuration = self.load(COMPLETE, bindings)
     run_directory.check_continuation(
       self.directory, configuration, allow_changes

@@ -29,7 +29,7 @@ class Dataset:
 
 
 def split(name, size, seed):
-  """Returns images of a colour for each class, with noise."""
+  """Returns images of one color for each class, with noise."""
   generator = np.random.default_rng(seed)
   labels = generator.integers(0, CLASSES, size)
   colours = np.random.default_rng(0).integers(60, 200, (CLASSES, 1, 1, 3))
@@ -55,12 +55,12 @@ def patched():
 
 
 def normalization():
-  """Returns the product's batch normalization, which replicas share."""
+  """Returns the project's batch normalization, which replicas share."""
   return layers.BatchNormalization(momentum=0.9, epsilon=1e-3)
 
 
 def network(dropout=0.1, normalization=normalization):
-  """Builds a network of the product's layers; two of them hold state."""
+  """Builds a network of the project's layers; two of them hold state."""
   return keras.Sequential(
     [
       keras.Input((8, 8, 3)),

@@ -260,7 +260,7 @@ class TrainerTest(parameterized.TestCase):
       self._train(ONE, stopped, **changes)
     self.assertEqual(caught.exception.exit_status, 143)
     self.assertEqual(evaluated, batches)  # Of 3.
-    # What was trained is saved, and nothing is judged yet.
+    # The trained steps are saved, but not evaluated yet.
     folder = stopped / 'checkpoints'
     self.assertEqual(checkpoints.steps(folder), [10])
     self.assertEqual([line['step'] for line in _lines(stopped)], [5, 10])
@@ -313,10 +313,10 @@ class TrainerTest(parameterized.TestCase):
       )
 
   @parameterized.parameters('train', 'validation')
-  def test_unlabelled_examples_are_refused(self, unlabelled):
+  def test_unlabeled_examples_are_refused(self, unlabeled):
     def read(directory, name, memory_limit_mib):
       found = small_experiment.read(directory, name, memory_limit_mib)
-      if name != unlabelled:
+      if name != unlabeled:
         return found
       labels = np.where(np.arange(found.size) < 5, -1, found.labels)
       return dataclasses.replace(found, labels=tf.constant(labels, tf.int64))
@@ -326,7 +326,7 @@ class TrainerTest(parameterized.TestCase):
       mock.patch.object(source, 'read', read),
       self.assertRaisesRegex(
         errors.InputError,
-        rf"needs labels\. Received: split '{unlabelled}', in which 5 of \d+ "
+        rf"needs labels\. Received: split '{unlabeled}', in which 5 of \d+ "
         'examples have none',
       ),
     ):
@@ -542,7 +542,7 @@ class TrainerTest(parameterized.TestCase):
   @parameterized.parameters(
     (learners.Learner, '_train'), (evaluation.Evaluation, '_next_batch')
   )
-  def test_says_which_file_of_the_data_vanished(self, owner, name):
+  def test_names_the_data_file_that_vanished(self, owner, name):
     gone = tf.errors.UnknownError(
       None,
       None,
@@ -642,13 +642,13 @@ class TrainerTest(parameterized.TestCase):
     self.assertNotEqual(lines[0]['loss'], first)
     self.assertAlmostEqual(lines[0]['loss'], first, delta=2**-7)
 
-  def test_the_average_is_the_model(self):
+  def test_the_average_is_evaluated(self):
     directory = self._directory()
     result = self._train(
       ONE, directory, epochs=6, average_decay=0.9, keep_checkpoints=9
     )
-    # Each line is what the averages of its checkpoint reach, normalisation's
-    # statistics included.
+    # Each line has the metrics of its checkpoint's averages, including the
+    # averaged statistics of normalization.
     model = small_experiment.make(ONE).build_model()
     split = small_experiment.read('', 'validation', 0)
     evaluate = evaluation.Evaluation(small_experiment.make(ONE), model, split)
@@ -686,7 +686,7 @@ class TrainerTest(parameterized.TestCase):
     for group in ('model', 'average'):
       started = checkpoints.read(second / 'checkpoints', 10, group)
       for path, value in started.items():
-        # Only the statistics of normalisation have moved on.
+        # Only the statistics of normalization have changed.
         if not any(each in path for each in ('moving', 'seed')):
           np.testing.assert_array_equal(value, loaded[path], path)
 

@@ -1,4 +1,4 @@
-"""Several processes train as one does, and none outlives the others."""
+"""Several processes give the same results as one, and end together."""
 
 import json
 import os
@@ -101,7 +101,7 @@ class WorkersTest(parameterized.TestCase):
     return pathlib.Path(self.create_tempdir().full_path)
 
   def _run_two(self, directory, first=None, second=None):
-    """Runs two workers; returns their exit statuses and what they said."""
+    """Runs two workers; returns their exit statuses and their output."""
     said = self._directory()
     cluster = {'worker': _free_addresses(2)}
     children = [

@@ -66,7 +66,7 @@ def _used_macros(document: statements.Document) -> set[str]:
 def unknown_components(
   document: statements.Document, registry: components.Registry
 ) -> Iterator[Fault]:
-  """Reports names that mean no component, or several."""
+  """Reports names of components that are unknown or ambiguous."""
   places: dict[str, dict[statements.Place, None]] = {}
   for binding in document.bindings:
     used = resolution.references(binding.value)
@@ -86,9 +86,9 @@ def faults(program: resolution.Program) -> Iterator[Fault]:
   """Reports wrong names, types and values of all reached components."""
   for bindings in (*program.macros.values(), *program.bound.values()):
     yield from _repeated(bindings)
-  # Parameters that misspelt bindings probably mean, so they are not missing.
+  # Misspelled bindings probably set these parameters, so they are not missing.
   meant: dict[components.Component, set[str]] = {}
-  for component, binding in program.misspelt:
+  for component, binding in program.misspelled:
     near = components.nearest_name(binding.parameter, component.parameters)
     meant.setdefault(component, set()).add(near)
     yield _unknown_parameter(component, binding)
@@ -157,7 +157,7 @@ def _value_faults(
 
 
 def _call_faults(node: resolution.Node, given: set[str]) -> Iterator[Fault]:
-  """Reports missing and superfluous arguments of the calls of a component."""
+  """Reports missing and unexpected arguments in calls of a component."""
   supplied_by: dict[str, str] = {}
   for use in node.uses:
     for name in sorted(use.supplied or ()):
@@ -196,7 +196,7 @@ def _missing(
   by: str,
   use: resolution.Use | None = None,
 ) -> Iterator[Fault]:
-  """Reports required parameters that are neither bound nor given otherwise."""
+  """Reports required parameters that are neither bound nor passed."""
   places, used = (), ''
   if use:
     places, used = (use.place,), use.target.reference.component
@@ -215,7 +215,7 @@ def _missing(
 
 
 def _endless_calls(node: resolution.Node) -> Iterator[Fault]:
-  """Reports called references that form a circle."""
+  """Reports called references that form a cycle."""
 
   def callers(of: resolution.Node) -> list[resolution.Node]:
     return [each.user for each in of.uses if each.target.reference.called]
@@ -267,7 +267,7 @@ def unused(
           f'leads from {root.name} to @{binding.component}{inside}.'
         )
         yield Fault('unused', message, places)
-  if program.misspelt:
+  if program.misspelled:
     return  # Their values would cause false reports.
   effective = {
     statement
@@ -293,7 +293,7 @@ def unused(
 def _unknown_scopes(
   program: resolution.Program,
 ) -> dict[str, tuple[resolution.Use, str]]:
-  """Returns scopes without bindings: a use of each, and a similar scope."""
+  """Returns scopes without bindings, each with a use and a similar scope."""
   return {
     use.target.reference.scope: (
       use,

@@ -15,11 +15,11 @@ from tinygin.config import resolution
 
 
 class Closure:
-  """A component with its bound values: what a reference `@name` becomes.
+  """A component with its bound values; it replaces a reference `@name`.
 
-  A call passes on its arguments, which win over bound values. The values are
-  resolved beforehand, scopes included, so that a call has the same effect on
-  every thread, at any time and beside any other configuration.
+  Arguments of a call override bound values. Values and scopes are resolved
+  before any call. So a call has the same effect on every thread, at any time
+  and beside any other configuration.
   """
 
   def __init__(
@@ -44,7 +44,7 @@ class Closure:
     self.__name__ = node.component.target.__name__
 
   def __call__(self, *args: Any, **kwargs: Any) -> Any:
-    """Returns what the component returns; `@name()` are called anew."""
+    """Calls the component, and first each `@name()` among its values."""
     given = {*self._positional[: len(args)], *kwargs}
     bound = {
       name: self._build(value)
@@ -98,10 +98,10 @@ def innermost_component(
   """Returns the innermost component on the traceback of an error.
 
   Returns:
-    The name of the component, or nothing; and its values, which are unknown
-    where a method of an object raised the error.
+    The component's name, or an empty string; and its values, or None if a
+    method of an object raised the error.
   """
-  # Frames show the class of an object, but the code of a function.
+  # A frame identifies a method by the class of `self`, a function by its code.
   known = {
     getattr(each.wrapped, '__code__', each.wrapped): each
     for each in components.registered()
@@ -116,6 +116,6 @@ def innermost_component(
       found[1] and found[1].component.target is configurable.wrapped
     ):
       found = components.shortest(configurable), None
-  # TensorFlow raises errors in traced functions a second time.
+  # TensorFlow raises errors in traced functions again, as new errors.
   earlier = error.__cause__ or error.__context__
   return found if found[0] or not earlier else innermost_component(earlier)

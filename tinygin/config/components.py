@@ -83,12 +83,12 @@ class Component:
 
   @property
   def parameters(self) -> dict[str, Parameter]:
-    """The parameters, also those that a class passes on by `**kwargs`."""
+    """The parameters, including those that a class passes on as `**kwargs`."""
     return parameters(self.target)
 
   @functools.cached_property
   def result(self) -> Any:
-    """What a call returns: a class, an annotation, or `EMPTY`."""
+    """The type of a call's result: a class, an annotation, or `EMPTY`."""
     if isinstance(self.target, type):
       return self.target
     return _hints(self.target).get('return', EMPTY)
@@ -98,8 +98,8 @@ class Component:
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
   """Returns the parameters of a function or class, in order.
 
-  A constructor that takes `**kwargs` passes them to that of the next class in
-  the method resolution order, whose parameters are included.
+  If a constructor takes `**kwargs`, the parameters of the next constructor in
+  the method resolution order are included.
   """
   if not isinstance(target, type):
     return dict(own_parameters(target))
@@ -147,11 +147,11 @@ def _takes_kwargs(function: Callable[..., Any]) -> bool:
 
 
 def _given_to_base(constructor: Callable[..., Any]) -> set[str]:
-  """Returns the names that a class sets itself: `super().__init__(name=…)`."""
+  """Returns what a class passes to its base: names in `super().__init__(…)`."""
   try:
     source = textwrap.dedent(inspect.getsource(inspect.unwrap(constructor)))
     tree = ast.parse(source)
-  except (OSError, TypeError, SyntaxError):  # No source, or that of a lambda.
+  except (OSError, TypeError, SyntaxError):  # No source, or a lambda's.
     return set()
   return {
     keyword.arg
@@ -194,7 +194,7 @@ def _other_than(words: str, *kinds: type) -> Any:
 
 
 def nearest(name: str, names: Iterable[str], prefix: str = '') -> str:
-  """Returns ` Did you mean X?`, or nothing where no name is similar."""
+  """Returns ` Did you mean X?`, or nothing if no name is similar."""
   near = nearest_name(name, names)
   return f' Did you mean {prefix}{near}?' if near else ''
 
@@ -209,7 +209,7 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-  """Why a name means no component.
+  """The reason why no component was found for a name.
 
   Attributes:
     text: the end of a message.
@@ -293,7 +293,7 @@ class Registry:
   def problem(self, name: str) -> Problem | None:
     """Returns why `find` does not find a name.
 
-    It is None where a module whose import failed may define the name.
+    It is None if a module that could not be imported may define the name.
     """
     maybe = self.faults and name.partition('.')[0] not in self._imports
     return None if maybe or self.find(name) else self._found[name]
@@ -340,12 +340,12 @@ class Registry:
     return self._component(configurable.wrapped, name, full_name)
 
   def _component(self, target: Any, name: str, full_name: str) -> Component:
-    """Returns the one component of a target, whatever name leads to it."""
+    """Returns the component of a target, the same for all of its names."""
     component = self.component_class(name, full_name, target)
     return self._components.setdefault(id(target), component)
 
   def suggestion(self, name: str) -> Problem:
-    """Returns what may help against a name that nothing defines."""
+    """Returns the likely correction of a name that nothing defines."""
     first, dot, _ = name.partition('.')
     if near := nearest_name(name, names(self.configurables)):
       return Problem(f' Did you mean {near}?', near)
@@ -385,7 +385,7 @@ def shortest(
   configurable: gin_config.Configurable,
   configurables: selector_map.SelectorMap = gin_config._REGISTRY,
 ) -> str:
-  """Returns the shortest name that means one registered component only."""
+  """Returns the shortest unambiguous name of a registered component."""
   parts = configurable.selector.split('.')
   names = ('.'.join(parts[start:]) for start in reversed(range(len(parts))))
   return next(

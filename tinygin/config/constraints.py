@@ -41,8 +41,8 @@ class Condition(annotated_types.Predicate):
   """A condition that no other constraint expresses, and its description.
 
   Attributes:
-    func: whether a value fulfils the condition.
-    words: follow the type: `a string` *of letters and digits*.
+    func: whether a value meets the condition.
+    words: what follows the type: `a string` *of letters and digits*.
   """
 
   words: str
@@ -122,7 +122,7 @@ def is_continuable(annotation: Any) -> bool:
 
 
 def is_mixed(annotation: Any) -> bool:
-  """Whether it allows numbers or booleans, and also other values than None."""
+  """Whether it allows numbers or booleans, and other values apart from None."""
   kinds = set()
   for base, _ in members(annotation):
     is_choice = typing.get_origin(base) is Literal
@@ -132,7 +132,7 @@ def is_mixed(annotation: Any) -> bool:
 
 
 def as_declared(value: Any, annotation: Any) -> Any:
-  """Turns a list into a tuple if a tuple is declared, and no list."""
+  """Turns a list into a tuple if the annotation has a tuple but no list."""
   origins = {typing.get_origin(base) or base for base, _ in members(annotation)}
   if isinstance(value, list) and tuple in origins and list not in origins:
     return tuple(value)
@@ -140,7 +140,7 @@ def as_declared(value: Any, annotation: Any) -> Any:
 
 
 def is_nominal(base: Any) -> bool:
-  """Whether `isinstance` decides whether a value has a type."""
+  """Whether `isinstance` can check that a value has a type."""
   return (
     isinstance(base, type) and base not in _ANYTHING and not is_protocol(base)
   )
@@ -166,9 +166,9 @@ def provides(value: Any, protocol: type) -> bool:
 def matches(value: Any, annotation: Any) -> bool:
   """Whether a value fits an annotation: its type, range, choices and length.
 
-  An int fits a float, and a list a tuple. A bool does not fit an int. Numbers
-  must be finite. References to components have a method `fits(type)`, which
-  decides for them.
+  An int fits a float, and a list fits a tuple. A bool does not fit an int.
+  Numbers must be finite. References to components have a method `fits(type)`
+  that answers for them.
   """
   return any(_fits(value, *member) for member in members(annotation))
 

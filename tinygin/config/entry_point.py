@@ -54,8 +54,8 @@ def define_config_flags() -> None:
   flags.DEFINE_multi_string(
     'gin_search_path',
     [],
-    'A folder in which included files are searched, after the folder of the '
-    'including file. Repeatable.',
+    'A folder to search for included files, after the folder of the including '
+    'file. Repeatable.',
   )
   for flag in (
     (
@@ -136,7 +136,7 @@ def _macro_bindings() -> list[tuple[str, str]]:
 
 Main = Callable[[list[str]], int | None]
 # Names a file that also gets the error message, because a log does not show
-# where it starts.
+# where a message starts.
 MESSAGE_FILE = 'TINYGIN_MESSAGE_FILE'
 
 
@@ -145,12 +145,12 @@ def run(
 ) -> NoReturn:
   """Parses the flags, calls `main` and exits.
 
-  The exit status is what `main` returns, or 0. It is 2 for wrong flags and an
-  `InputError`, the `exit_status` of a `RunError`, 143 after SIGTERM and 130
-  after SIGINT, each with one message on stderr. It is 1 with a traceback for
-  other errors; if a component raised the error, a line before the traceback
-  names the component. Messages are also written to the file that the
-  environment variable `MESSAGE_FILE` names.
+  The exit status is the return value of `main`, or 0. It is 2 for wrong flags
+  and an `InputError`, the `exit_status` of a `RunError`, 143 after SIGTERM and
+  130 after SIGINT, each with one message on stderr. It is 1 with a traceback
+  for other errors; if a component raised the error, a line before the traceback
+  names the component. Messages are also written to the file named by the
+  environment variable `MESSAGE_FILE`.
 
   Args:
     main: takes the program's name and the arguments that are left.

@@ -73,10 +73,10 @@ def reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def optional(name: str) -> Iterator[None]:
-  """Turns any error in the body into a warning, and continues without it.
+  """Turns any error in the body into a warning, and continues.
 
   Args:
-    name: what is then missing, for the warning.
+    name: the name of the skipped part, for the warning.
   """
   try:
     yield

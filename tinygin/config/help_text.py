@@ -16,8 +16,8 @@ _PAGE_HEADER = """\
 # Reference
 
 Everything that gin files can bind. `./bazelw run //docs:write_reference` writes
-this page from the code. `--help_config=NAME` shows one component, also of
-another library."""
+this page from the code. `--help_config=NAME` shows one component of the project
+or of another library."""
 # The gin files that bind a parameter, by component and parameter.
 _Files = dict[tuple[str, str], dict[str, None]]
 

@@ -1,7 +1,7 @@
 """Loads gin files and bindings into a checked configuration.
 
-Everything is checked before anything is built. Wrong syntax is reported before
-components, and TensorFlow with them, are imported; all other faults are
+Everything is checked before anything is built. Syntax errors are reported
+before the components, which need TensorFlow, are imported. All other faults are
 reported together.
 """
 
@@ -73,7 +73,7 @@ def examine(
     other_roots: see `load`.
   """
   hiding = [*checking.unknown_macros(document)]
-  # A macro that seems unused may be the one that a misspelt name means.
+  # A macro that seems unused may be the one that a misspelled name means.
   found = [] if hiding else [*checking.unused_macros(document)]
   hiding += registry.faults
   hiding += checking.unknown_components(document, registry)

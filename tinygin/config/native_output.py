@@ -24,8 +24,8 @@ def hidden() -> Iterator[None]:
   """Hides what is written to stderr in the body.
 
   Importing TensorFlow or Beam writes messages that no setting turns off. They
-  are shown after all when the body raises something unexpected, and always with
-  --native_output or where the user has set TF_CPP_MIN_LOG_LEVEL to 0.
+  are shown if the body raises an unexpected error. They are always shown with
+  --native_output, or if the user has set TF_CPP_MIN_LOG_LEVEL to 0.
   """
   if flags.FLAGS.is_parsed() and _SHOWN.value:
     os.environ[_LEVEL] = '0'

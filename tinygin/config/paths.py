@@ -19,7 +19,7 @@ _URL = re.compile(r'[a-zA-Z][a-zA-Z0-9+.-]*://')
 
 
 class MissingError(errors.InputError):
-  """A path leads nowhere.
+  """There is no file or folder at a path.
 
   Attributes:
     near: a similar path that exists, or nothing.
@@ -77,7 +77,7 @@ def resolve(path: str) -> str:
 
 
 def is_clutter(name: str) -> bool:
-  """Whether macOS or Windows made the file; such files hold no user's data."""
+  """Whether macOS or Windows added the file, not the user."""
   *folders, file = name.split('/')
   return (
     file in ('.DS_Store', 'Thumbs.db', 'desktop.ini')

@@ -19,7 +19,8 @@ def config_text(
 
   Macros are kept, so that a replay can override them. Components that only
   overridden references used are left out. Components outside the project have
-  their full names, as another configuration may import others of that name.
+  their full names, because another configuration may import a different
+  component under a short name.
   """
   names: dict[statements.Binding, str] = {}
   macros: dict[str, statements.Binding] = {}
@@ -134,7 +135,7 @@ def _group(component: str, group: list[dict[str, Any]]) -> str:
 
 
 def _origin(record: dict[str, Any]) -> str:
-  """Returns what set a value: `--lr (LEARNING_RATE), over gin/x.gin:3 (1)`."""
+  """Says what set a value: `--lr (LEARNING_RATE), over gin/x.gin:3 (1)`."""
   if record['source'] == 'default':
     return 'default in code'
   macro = f' ({record["macros"][-1]})' if record['macros'] else ''

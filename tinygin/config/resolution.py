@@ -34,8 +34,8 @@ class Argument:
   Attributes:
     value: the value without macros; references are `components.Target`.
     binding: the statement that binds the parameter.
-    macros: the definitions of the macro that is bound, of the macro which that
-      one names, and so on.
+    macros: the definition of the bound macro, then of the macro in that
+      definition, and so on.
     overridden: the statements that the setter overrides, latest first, with
       resolved values.
   """
@@ -111,7 +111,7 @@ class Node:
 
 
 class _Unknown(statements.Macro):
-  """The value of a macro that is not set, which is reported elsewhere."""
+  """The value of an unset macro; the missing macro is reported elsewhere."""
 
   def fits(self, annotation: Any) -> bool:
     """Whether it fits an annotation: always."""
@@ -125,7 +125,7 @@ class Program:
   Attributes:
     nodes: the reached components, in the order of the references.
     bound: all bindings of parameters of known components, in order.
-    misspelt: the bindings of parameters that known components do not have.
+    misspelled: the bindings of parameters that known components do not have.
     scopes: the scopes of all bindings, and the empty scope.
     macros: all definitions of each macro, in order.
   """
@@ -138,7 +138,7 @@ class Program:
     self.bound: dict[
       tuple[str, components.Component, str], list[statements.Binding]
     ] = {}
-    self.misspelt: list[tuple[components.Component, statements.Binding]] = []
+    self.misspelled: list[tuple[components.Component, statements.Binding]] = []
     self.scopes = {'', *(each.scope for each in document.bindings)}
     self.macros = document.macros
     self._bindings: dict[components.Component, list[statements.Binding]] = {}
@@ -151,10 +151,10 @@ class Program:
         key = binding.scope, component, binding.parameter
         self.bound.setdefault(key, []).append(binding)
       else:
-        self.misspelt.append((component, binding))
+        self.misspelled.append((component, binding))
 
   def follow(self, scope: str, component: components.Component) -> Node:
-    """Adds a component, and all that its arguments refer to, to `nodes`."""
+    """Adds a component and those that its arguments refer to."""
     key = scope, component
     if key in self.nodes:
       return self.nodes[key]
@@ -222,7 +222,8 @@ class Program:
   def unreached(self) -> Iterator[tuple[str, Argument, Any]]:
     """Yields the name, argument and annotation of each unused binding.
 
-    Those with macros are left out, as their values may fit other components.
+    Bindings with macros are left out, because the macro's value may be meant
+    for another component.
     """
     used = {
       argument.binding
@@ -235,7 +236,7 @@ class Program:
         yield last.name, argument, component.parameters[parameter].annotation
 
   def touched(self, roots: Iterable[components.Component]) -> set[Key]:
-    """Returns what roots reach by all bindings, also by overridden ones."""
+    """Returns what roots reach by all bindings, including overridden ones."""
 
     def following(key: Key) -> Iterator[Key]:
       scope, used = key
@@ -255,7 +256,7 @@ class Program:
 
     Args:
       binding: a binding or a macro definition.
-      overridden: whether definitions that others override count too.
+      overridden: whether overridden definitions count too.
     """
     first = 0 if overridden else -1
     return reachable(
@@ -271,7 +272,7 @@ class Program:
 def reachable(
   starts: Iterable[T], following: Callable[[T], Iterable[T]]
 ) -> list[T]:
-  """Returns the starts and everything that follows from them, once each."""
+  """Returns the starts and everything reachable from them, once each."""
   found = dict.fromkeys(starts)
   ahead = [*found]
   while ahead:

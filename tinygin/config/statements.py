@@ -1,7 +1,7 @@
 """Reads gin files and flags into statements, each with its place.
 
-gin's parser does the parsing; `_Parser` refuses the mistakes that gin accepts.
-Nothing is imported here, so that wrong syntax is reported at once.
+gin's parser parses the text; `_Parser` refuses the mistakes that gin accepts.
+No component is imported here, so that syntax errors are reported at once.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ class Place:
 
   @property
   def is_macro_flag(self) -> bool:
-    """Whether that is a flag such as `--epochs`, which sets a macro."""
+    """Whether it is in a flag such as `--epochs`, which sets a macro."""
     return self.is_flag and not self.origin.startswith(_BINDINGS_FLAG)
 
   def __str__(self) -> str:
@@ -59,10 +59,10 @@ class Fault:
   Attributes:
     rule: the kind of mistake, such as `macro` for an unknown or unused macro.
     message: what is wrong, with the places.
-    places: the wrong statements; none where a whole file is wrong.
-    name: the wrong name in these statements, where one name is wrong.
-    correction: what should replace that name, the value or the line; empty
-      where several things could be meant.
+    places: the wrong statements; none if a whole file is wrong.
+    name: the wrong name in these statements, if a single name is wrong.
+    correction: the replacement for that name, the value or the line; empty if
+      several are possible.
   """
 
   rule: str
@@ -220,7 +220,7 @@ class _Reader:
       self._fault(f'Circular include of {name} at {given_by}.', given_by)
     if earlier := self._given_by.get(real):
       if given_by.is_flag:
-        message = f'{given_by} has no effect: {earlier} has read it already.'
+        message = f'{given_by} has no effect: {earlier} already reads it.'
         self._fault(message, given_by)
       return
     self._given_by[real] = given_by
@@ -282,8 +282,8 @@ def parse(text: str, place: Place) -> Iterator[Any]:
     rest = '\n' * (begin - 1) + '\n'.join(lines[begin - 1 :])
     try:
       parser = _Parser(io.StringIO(rest + '\n'), _Delegate())
-      # A `for` loop would take the StopIteration that gin raises at an
-      # unexpected end for the end of the file.
+      # gin raises StopIteration at an unexpected end. A `for` loop would
+      # take it for the end of the file.
       while (parsed := parser.parse_statement()) is not None:
         begin = parser.current_token.start[0]
         where = _at_line(place, parsed.location.line_num)
@@ -361,7 +361,7 @@ class _Delegate(config_parser.ParserDelegate):
 
 
 class _Parser(config_parser.ConfigParser):
-  """gin's parser, which also refuses what gin misreads."""
+  """gin's parser, extended to refuse what gin misreads."""
 
   def parse_statement(self) -> Any:
     statement = super().parse_statement()

@@ -105,7 +105,7 @@ class RandomResizedCrop:
       random.uniform(-0.5, 0.5) * (1 - part) * side
       for part, side in zip(scale, (width, height), strict=True)
     )
-    # The edge shows between the outermost pixels' centres and the border.
+    # The edge shows between the outermost pixels' centers and the border.
     cropped = resampling.warp(images, edge='nearest', scale=scale, shift=shift)
     return cropped, labels
 
@@ -169,7 +169,7 @@ class ColorJitter:
   def __call__(
     self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
-    """Returns the recoloured images and the labels."""
+    """Returns the changed images and the labels."""
     for change, strength in (
       (colors.brightness, self.brightness),
       (colors.contrast, self.contrast),
@@ -184,16 +184,16 @@ class ColorJitter:
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class Cutout:
-  """Covers a square of some of the images with grey.
+  """Covers a square of some of the images with gray.
 
   As in "Improved regularization of convolutional neural networks with cutout"
-  (DeVries and Taylor, 2017): the centre is uniform in the image, and the square
+  (DeVries and Taylor, 2017): the center is uniform in the image, and the square
   is clipped at the border.
 
   Attributes:
     probability: share of the images that are covered.
     size: sides of the square, as a share of the image's sides.
-    value: the grey, from 0 to 255.
+    value: the gray, from 0 to 255.
   """
 
   probability: Share
@@ -207,7 +207,7 @@ class Cutout:
     covered = random.uniform(0, 1) < self.probability
     hole = regions.boxes(
       images,
-      centre=(random.uniform(0, 1), random.uniform(0, 1)),
+      center=(random.uniform(0, 1), random.uniform(0, 1)),
       side=self.size * tf.cast(covered, tf.float32),
     )
     return images * (1 - hole) + self.value * hole, labels

@@ -31,7 +31,7 @@ def training(
   """Returns an endless stream of shuffled, augmented batches.
 
   Args:
-    split: the examples, all of them labelled.
+    split: the examples, all of them labeled.
     strategy: each replica gets a contiguous part of every batch.
     batch_size: examples in a step, over all replicas.
     first_step: the step to start at, in constant time.
@@ -104,7 +104,7 @@ def first(
   """Returns the first examples of a run, augmented as in training.
 
   Args:
-    split: the examples, all of them labelled.
+    split: the examples, all of them labeled.
     seed: the run's seed.
     augmentation: applied to the images, in this order.
     count: number of examples; must be even if an augmentation mixes pairs.
@@ -140,7 +140,7 @@ def _distribute(
   first_step: int,
   steps: int | None,
 ) -> Batches:
-  """Returns a data set that gives replica r in step s `load(s, r)`."""
+  """Returns a data set with `load(s, r)` for step s and replica r."""
 
   def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
     # The replicas of a worker take its elements in turn.

@@ -1,4 +1,4 @@
-"""Changes the colours of a batch of images, each image by its own amount.
+"""Changes the colors of a batch of images, each image by its own amount.
 
 Images and results are float32 (batch, height, width, 3) in [0, 255], amounts
 float32 (batch,). Brightness, contrast, saturation and sharpness are those of

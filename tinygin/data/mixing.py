@@ -73,7 +73,7 @@ class CutMix:
     pasted = tf.sqrt(1 - symmetric_beta(random, self.concentration))
     kept = 1 - regions.boxes(
       images,
-      centre=(_shared(random.uniform(0, 1)), _shared(random.uniform(0, 1))),
+      center=(_shared(random.uniform(0, 1)), _shared(random.uniform(0, 1))),
       side=_shared(tf.where(mixed, pasted, 0)),
     )
     return _mix(images, kept), _mix(labels, tf.reduce_mean(kept, [1, 2]))

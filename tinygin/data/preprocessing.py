@@ -21,7 +21,7 @@ def per_image_standardization(images: tf.Tensor) -> tf.Tensor:
 
   Returns:
     float32 of the same shape. The deviation is at least 1 / sqrt(values per
-    image), so that an image of one colour becomes zeros.
+    image), so that an image of one color becomes zeros.
   """
   return tf.image.per_image_standardization(images)
 
@@ -29,13 +29,13 @@ def per_image_standardization(images: tf.Tensor) -> tf.Tensor:
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class DatasetStandardization:
-  """Scales images by the mean and standard deviation of the data set's colours.
+  """Scales images by the mean and standard deviation of the data set's colors.
 
   For tiny-imagenet-200's training images they are about (122.5, 114.3, 101.4)
   and (70.6, 68.6, 71.9).
 
   Attributes:
-    mean: of red, green and blue, in [0, 255].
+    mean: mean of red, green and blue, in [0, 255].
     deviation: standard deviation of red, green and blue, in the same unit.
   """
 

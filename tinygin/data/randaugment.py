@@ -42,7 +42,7 @@ class RandAugment:
 
   After "RandAugment: practical automated data augmentation with a reduced
   search space" (Cubuk et al., 2019), changed to work on whole batches: the
-  operations of an image are distinct and have a fixed order, all that move
+  operations of an image are distinct and have a fixed order, those that move
   pixels share one resampling, and the operations without a magnitude
   (equalize, invert, autocontrast) are left out. Rotation, shear, shift,
   brightness, contrast, saturation and sharpness have a random sign.

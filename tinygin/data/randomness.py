@@ -44,7 +44,7 @@ class Generator:
   """Random numbers for a batch of examples, one for each position in each draw.
 
   A draw is a hash of the seed, the position and the number of the draw, by the
-  finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom
+  finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom
   number generators", 2014).
   """
 
@@ -84,7 +84,7 @@ def in_float64(
   other code the rest. So results would depend on the batch size.
 
   Args:
-    function: of elements; takes and returns float64 tensors.
+    function: takes and returns float64 tensors, element by element.
     *values: float32 tensors.
 
   Returns:

@@ -99,7 +99,7 @@ class StoredImages:
     """Takes the places of the examples; see `stored`.
 
     Args:
-      paths: of the files.
+      paths: the paths of the files.
       files: each example's file, as an index of `paths`.
       offsets: each example's first byte in its file.
       sizes: each example's size, in bytes.

@@ -23,7 +23,7 @@ def warp(
 ) -> tf.Tensor:
   """Resamples images by affine maps, with bilinear interpolation.
 
-  The output pixel at p, relative to the image's centre, is the input at
+  The output pixel at p, relative to the image's center, is the input at
   rotation(angle) · [[1, shear x], [shear y, 1]] · diag(scale) · p + shift.
   The defaults return the image unchanged, bit for bit.
 
@@ -52,11 +52,11 @@ def warp(
       (sine * shear[0] + cosine) * scale[1],
     ),
   )
-  centre = ((width - 1) / 2, (height - 1) / 2)
+  center = ((width - 1) / 2, (height - 1) / 2)
   rows = []
   for axis, row in enumerate(matrix):
-    moved = row[0] * centre[0] + row[1] * centre[1]
-    rows += [*row, centre[axis] - moved + shift[axis]]
+    moved = row[0] * center[0] + row[1] * center[1]
+    rows += [*row, center[axis] - moved + shift[axis]]
   rows += [0.0, 0.0]
   transforms = tf.stack(
     [tf.broadcast_to(tf.cast(each, tf.float32), [count]) for each in rows], 1

@@ -27,7 +27,8 @@ class BuildableDataset(Protocol):
     """Converts any encoded image to the format of this data set, uint8.
 
     Raises:
-      InputError: the image cannot be decoded; the text does not name it.
+      InputError: the image cannot be decoded. The message does not name the
+        image.
     """
 
   def is_built(self) -> bool:

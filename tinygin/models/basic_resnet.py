@@ -1,4 +1,4 @@
-"""The plain residual network, ResNet-18 among its sizes, for small images."""
+"""The plain residual network for small images, such as ResNet-18."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ def BasicResNet(
   activation: blocks.LayerFactory,
   head: blocks.End | None = None,
 ) -> keras.Model:
-  """Builds a residual network of blocks of two 3×3 convolutions.
+  """Builds a residual network whose blocks have two 3×3 convolutions.
 
   Source: He et al., 2015, https://arxiv.org/abs/1512.03385, with the authors'
   stem for 32×32 images: a 3×3 convolution and no pooling.
@@ -42,7 +42,7 @@ def BasicResNet(
     head: block from features to logits. None: the model returns features.
 
   Returns:
-    A model from normalised float32 images (batch, image_size, image_size,
+    A model from normalized float32 images (batch, image_size, image_size,
     channels) to float32 logits (batch, classes), or to features.
   """
   layers = {

@@ -186,7 +186,7 @@ def normalize_activate(
 def _residual(
   h, filters, factor, strides, squeeze, expand, normalization, activation, name
 ):
-  """The residual path: squeeze, normalise, activate, expand."""
+  """The residual path: squeeze, normalize, activate, expand."""
   if filters % factor:
     raise ValueError(
       'The bottleneck factor must divide the number of filters. '

@@ -50,7 +50,7 @@ def TinyInceptionNet(
     head: block from features to logits. None: the model returns features.
 
   Returns:
-    A model from normalised float32 images (batch, image_size, image_size,
+    A model from normalized float32 images (batch, image_size, image_size,
     channels) to float32 logits (batch, classes), or without a head to features
     (batch, height, width, features).
   """
@@ -259,7 +259,7 @@ def reduct_b(
 def _mini(
   x, filters, depth, kernel_size, name, convolution, depthwise, normalization
 ):
-  """1×1 convolution, then `depth` times: normalise, k×1 and 1×k depthwise."""
+  """1×1 convolution, then `depth` times: normalize, k×1 and 1×k depthwise."""
   x = convolve(convolution, x, filters, 1, f'{name}_conv1')
   for index in range(1, depth + 1):
     x = normalization(name=f'{name}_norm{index}')(x)

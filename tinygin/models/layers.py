@@ -16,12 +16,12 @@ for _layer in (keras.layers.DepthwiseConv2D, keras.layers.ReLU):
 @gin.register
 @keras.saving.register_keras_serializable('tinygin')
 class BatchNormalization(keras.layers.BatchNormalization):
-  """Batch normalisation by TensorFlow's fused kernel, where possible.
+  """Batch normalization by TensorFlow's fused kernel, where possible.
 
-  Keras composes batch normalisation from a dozen operations, each of which
+  Keras composes batch normalization from a dozen operations, each of which
   reads or writes the whole tensor. On the TensorFlow backend, training on
   (batch, height, width, channels) runs as one kernel instead. All other cases
-  (other backends and ranks, masks, renormalisation, inference) use Keras'
+  (other backends and ranks, masks, renormalization, inference) use Keras'
   implementation.
 
   Replicas share their statistics by one all-reduce forward and one backward.
@@ -47,7 +47,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     )
 
   def call(self, inputs, training=None, mask=None):
-    """Normalises `inputs`; in training, updates the moving statistics."""
+    """Normalizes `inputs`; in training, updates the moving statistics."""
     if not (training and self.trainable and self._fusible(inputs, mask)):
       return super().call(inputs, training=training, mask=mask)
     import tensorflow as tf

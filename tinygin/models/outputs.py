@@ -7,7 +7,7 @@ import keras
 from tinygin.config import errors
 
 _PROBABILITIES = ('sigmoid', 'softmax', 'log_softmax', 'logsoftmax')
-# Operations that change no value, but for rounding.
+# Operations that change values only by rounding.
 _UNCHANGING = ('Cast', 'Flatten', 'Identity', 'InputLayer', 'Reshape')
 
 

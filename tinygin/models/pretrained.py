@@ -1,4 +1,4 @@
-"""Initialises a network from weights that were trained before."""
+"""Initializes a network from trained weights."""
 
 import re
 from collections.abc import Iterator
@@ -40,8 +40,8 @@ def initialize(
     include_head: whether to assign the weights of the head too. If not, the
       head may have another number of classes.
     source: where the weights come from, for the message.
-    advice: what to do if they do not fit. By default, to leave out the head if
-      nothing else is wrong.
+    advice: what to do if they do not fit. The default advice is to leave out
+      the head, if everything else fits.
 
   Raises:
     InputError: a weight is missing, unknown, or has another shape or dtype.

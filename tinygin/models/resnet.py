@@ -44,7 +44,7 @@ def TinyImageNet(
     head: block from features to logits. None: the model returns features.
 
   Returns:
-    A model from normalised float32 images (batch, image_size, image_size,
+    A model from normalized float32 images (batch, image_size, image_size,
     channels) to float32 logits (batch, classes), or without a head to features
     (batch, height, width, width · 2^len(levels)).
   """

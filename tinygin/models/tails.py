@@ -27,7 +27,7 @@ def separable_tail(
     kernel_size: height and width of the depthwise kernel.
     depth_multiplier: depthwise outputs per input channel.
     convolution: factory of separable convolutions.
-    name: of the layer.
+    name: the layer's name.
 
   Returns:
     (batch, height, width, filters).

@@ -23,7 +23,7 @@ _NAME_INCHES, _TITLE_INCHES = 1.8, 0.4
 def draw(
   counts: np.ndarray, class_names: Sequence[str], title: str
 ) -> figure.Figure:
-  """Draws a confusion matrix: the larger the share of a class, the darker.
+  """Draws a confusion matrix; darker cells have a larger share of their class.
 
   With up to 30 classes each cell shows its count. With up to 300 classes each
   is named, by the part of its name before the first comma.

@@ -25,8 +25,8 @@ _LEGEND_WIDTH = 170
 def draw(groups: Mapping[str, Sequence[pathlib.Path]], path: str) -> bool:
   """Draws validation top-1 and training loss against the step.
 
-  For a group of runs it draws the mean, and a band from the least to the
-  greatest value, at the steps that all of them have.
+  For a group of runs it draws the mean, and a band from the minimum to the
+  maximum, at the steps that all of these runs have.
 
   Args:
     groups: run directories by their label in the legend.

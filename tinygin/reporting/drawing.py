@@ -1,4 +1,4 @@
-"""Draws texts in pictures as they are."""
+"""Draws text in pictures literally."""
 
 import contextlib
 import functools
@@ -17,12 +17,12 @@ DEJAVU_SANS = pathlib.Path(
 
 
 def plain_text() -> contextlib.AbstractContextManager[None]:
-  """Draws texts without mathematics, whatever the user's settings are."""
+  """Draws text without math formatting, whatever the user's settings are."""
   return style.context(['default', {'text.parse_math': False}])
 
 
 def drawable(names: Sequence[str]) -> list[str]:
-  """Returns names of classes, but 'class N' for those that the font lacks."""
+  """Returns class names; 'class N' replaces those that the font cannot draw."""
   return [
     name if _characters().issuperset(map(ord, name)) else f'class {number}'
     for number, name in enumerate(names)

@@ -1,4 +1,4 @@
-"""Reads `metrics.jsonl`, also while the run is training."""
+"""Reads `metrics.jsonl`, even while the run is training."""
 
 import json
 import pathlib

@@ -1,7 +1,7 @@
-"""What a run writes while it trains: `metrics.jsonl` and TensorBoard files.
+"""Writes the logs of a run: `metrics.jsonl` and TensorBoard files.
 
-Both are only appended to. A checkpoint records their lengths; a resumed run
-cuts off what was written after it, so that no step is missing or repeated.
+Both are only appended to. A checkpoint records their lengths. A resumed run
+truncates them to these lengths, so that no step is missing or repeated.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ SPLITS = ('train', 'validation')
 TIMES = ('images_per_second', 'waiting_for_data')
 # In every line, but not worth a chart.
 _NO_SCALARS = ('epoch', 'count')
-# Charts in a section of their own. TensorBoard's table of hyperparameters shows
-# the first metrics in alphabetical order, which are then losses and accuracies.
+# Metrics with charts in their own section. TensorBoard's hyperparameter table
+# shows the alphabetically first metrics, which are then losses and accuracies.
 _TRAINING = (*TIMES, 'gradient_norm', 'learning_rate', 'weight_norm')
-# The run's own folder, for data of neither split. TensorBoard finds the splits'
-# metrics for its table of hyperparameters below it.
+# The run's own folder, for data of neither split. TensorBoard's hyperparameter
+# table looks below this folder for the metrics of the splits.
 _RUN = ''
 
 
@@ -137,7 +137,7 @@ class Logs:
       tf.summary.experimental.write_raw_pb(summary.SerializeToString())
 
   def flush(self) -> dict[str, int]:
-    """Writes all that is buffered; returns the lengths of the files.
+    """Flushes all buffers; returns the lengths of the files.
 
     Raises:
       RunError: `metrics.jsonl` cannot be written.
@@ -150,7 +150,7 @@ class Logs:
     return self._lengths()
 
   def close(self) -> None:
-    """Writes all that is buffered and closes the files.
+    """Flushes all buffers and closes the files.
 
     Raises:
       RunError: `metrics.jsonl` cannot be written.

@@ -9,7 +9,7 @@ class Progress:
   """Prints the step, metrics, speed and remaining time of a run."""
 
   def __init__(self, total_steps: int, batch_size: int, stream: TextIO):
-    """Prints nothing yet.
+    """Prepares the output; prints nothing.
 
     Args:
       total_steps: steps of the whole run.

@@ -1,4 +1,4 @@
-"""Records what a run came from: code, data, versions, hardware."""
+"""Records the origin of a run: code, data, versions, hardware."""
 
 import hashlib
 import importlib.metadata
@@ -24,7 +24,7 @@ _PACKAGES = (
   'tensorflow',
   'tensorflow-datasets',
 )
-# Those for which TensorFlow and oneDNN have kernels of their own.
+# Instruction sets for which TensorFlow and oneDNN have separate kernels.
 _INSTRUCTIONS = (
   *('avx', 'avx2', 'fma', 'avx_vnni', 'avx512f', 'avx512_vnni', 'avx512_bf16'),
   *('avx512_fp16', 'amx_bf16', 'amx_int8', 'asimd', 'bf16', 'sve'),
@@ -40,9 +40,9 @@ def describe(root: pathlib.Path) -> dict[str, Any]:
     root: a folder, in a git checkout or not.
 
   Returns:
-    A JSON-serialisable dictionary: command line and working directory, git
+    A JSON-serializable dictionary: command line and working directory, git
     commit and difference, modules that git does not track, versions, devices,
-    and all that decides the last bits of a result.
+    and everything that can change the last bits of a result.
   """
   return {
     'command_line': sys.argv,
@@ -65,7 +65,7 @@ def data_set(directory: str) -> dict[str, str | None]:
   """Describes a data set.
 
   Args:
-    directory: of a TFDS data set, a path or a URL such as `gs://…`.
+    directory: a TFDS data set's path, or its URL such as `gs://…`.
 
   Returns:
     The directory, and the fingerprint of its parameters and source; None for a
@@ -80,7 +80,7 @@ def data_set(directory: str) -> dict[str, str | None]:
 
 
 def _computation() -> dict[str, Any]:
-  """Returns what decides the last bits of a result on this machine."""
+  """Returns everything on this machine that can change a result's last bits."""
   present = instructions()
   gpus = tf.config.list_physical_devices('GPU')
   build = tf.sysconfig.get_build_info()
@@ -95,7 +95,7 @@ def _computation() -> dict[str, Any]:
     'gpu_driver': _read(_GPU_DRIVER).partition('\n')[0] or None,
     'cuda': build.get('cuda_version') if gpus else None,
     'cudnn': build.get('cudnn_version') if gpus else None,
-    # TensorFlow reports 0 for its default, a thread for each core.
+    # 0 stands for TensorFlow's default, one thread for each core.
     'intra_op_threads': threading.get_intra_op_parallelism_threads()
     or len(os.sched_getaffinity(0)),
     'inter_op_threads': threading.get_inter_op_parallelism_threads(),
@@ -110,7 +110,7 @@ def instructions() -> set[str]:
 
 
 def _processor() -> dict[str, str]:
-  """Returns what Linux says of the first processor; nothing elsewhere."""
+  """Returns Linux's description of the first processor; empty elsewhere."""
   first = _read(CPU_INFO).partition('\n\n')[0]
   pairs = (line.partition(':') for line in first.split('\n'))
   return {name.strip(): value.strip() for name, _, value in pairs}

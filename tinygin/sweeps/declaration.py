@@ -116,7 +116,7 @@ class Sweep:
 
   @property
   def points(self) -> list[dict[str, Any]]:
-    """The fixed parameters of each point: all of a grid's, or none."""
+    """The fixed parameters of each point: all for a grid, otherwise none."""
     if self.trials is not None:
       return [{}] * self.trials
     return [
@@ -125,7 +125,7 @@ class Sweep:
     ]
 
   def sampler_of(self, point: int) -> optuna.samplers.BaseSampler:
-    """Returns a sampler for a point: seeded with its index, or of the grid."""
+    """Returns a sampler for a point: the grid's, or one seeded by its index."""
     seeds = np.random.SeedSequence([self.sampler_seed, point])
     seed = int(seeds.generate_state(1)[0])
     if self.sampler != 'grid':
@@ -210,5 +210,5 @@ def _choices(values: Sequence[Any]) -> Sequence[Any]:
   """Returns names of values that Optuna can store and distinguish."""
   numbers = all(type(each) in (int, float) for each in values)
   unique = numbers and len(set(values)) == len(values)
-  # Texts distinguish 1, 1.0 and True, which are equal.
+  # 1, 1.0 and True are equal, but their texts differ.
   return values if unique else [*map(repr, values)]

@@ -111,7 +111,7 @@ class Driver:
         if pending and (run := self._start(trial, point, pending[0])):
           running[pending.pop(0)] = run
         for seed, run in [*running.items()]:
-          ended = run.ended()  # First: the last metrics are read below.
+          ended = run.ended()  # Checked first, so that no metric is missed.
           if seed == seeds[0]:
             self._judge(trial, run, ended, reported)
           if ended:

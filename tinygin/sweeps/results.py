@@ -32,8 +32,8 @@ def write(
 
   `slices.png` shows the metric against each parameter that varied. If there are
   two or more, `importance.png` shows their importance by PED-ANOVA (Watanabe et
-  al. 2023, https://arxiv.org/abs/2304.10255). A picture that cannot be drawn is
-  a warning.
+  al. 2023, https://arxiv.org/abs/2304.10255). A picture that cannot be drawn
+  causes a warning.
 
   Returns:
     The table of the trials, the best completed ones first, and the reasons of
@@ -57,7 +57,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
   """Returns the trials: the completed ones ranked, then the others."""
   order = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
-  order += [TrialState.RUNNING, TrialState.WAITING]  # Rerun by others.
+  order += [TrialState.RUNNING, TrialState.WAITING]  # Rerun elsewhere.
   sign = -1 if sweep.direction == 'maximize' else 1
   ranked = sorted(
     enumerate(studies.points(study, sweep)),
@@ -131,7 +131,7 @@ def _draw(
       continue
     with errors.optional(f'the picture {name}'), drawing.plain_text():
       axes = np.ravel(plot(study, params=varied, target_name=sweep.metric))
-      for each in axes:  # Names of parameters are long.
+      for each in axes:  # Parameter names are long.
         each.tick_params('x', which='both', labelsize='small', labelrotation=30)
         each.xaxis.label.set_size('small')
         if each.get_xscale() == 'log':  # Without mathematics.

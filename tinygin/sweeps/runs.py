@@ -60,7 +60,7 @@ class Run:
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        close_fds=False,  # It also holds the lock of the sweep's directory.
+        close_fds=False,  # It inherits the lock of the sweep's directory.
       )
 
   def ended(self) -> bool:

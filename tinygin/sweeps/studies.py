@@ -26,7 +26,7 @@ from tinygin.sweeps import declaration
 _MAY_CHANGE = frozenset(
   f'sweep.{name}' for name in ('directory', 'storage', 'trials', 'parallel')
 )
-# A process that has been silent for so long is taken for dead.
+# A process that has been silent for this long is considered dead.
 _HEARTBEAT_SECONDS, _SILENT_SECONDS = 30, 120
 # How often a process tries to create the study.
 _CREATIONS = 5

@@ -14,7 +14,7 @@ from tinygin.training import checkpoints
 def averaged(model: keras.Model) -> dict[str, tf.Variable]:
   """Returns the variables that are averaged, by path.
 
-  These are the trainable weights and the moving statistics of normalisation:
+  These are the trainable weights and the moving statistics of normalization:
   statistics of the last weights alone would not fit the averaged weights.
   """
   return checkpoints.by_path(
@@ -75,7 +75,7 @@ class WeightAverage:
 
   @contextlib.contextmanager
   def applied(self) -> Iterator[None]:
-    """Exchanges the network's variables and their averages for a while."""
+    """Swaps the network's variables with their averages inside the context."""
     self._for_each(_exchange)
     try:
       yield

@@ -83,7 +83,7 @@ class Checkpoints:
 
     Args:
       step: number of training steps done.
-      state: JSON-serialisable; `restore` returns it.
+      state: JSON-serializable; `restore` returns it.
       keep: number of newest checkpoints that `prune` keeps.
       best_step: the step of the best checkpoint, which `prune` keeps too.
 
@@ -174,8 +174,8 @@ class Checkpoints:
     """Restores the checkpoint of a step and returns its state.
 
     Raises:
-      InputError: it does not fit the variables, or is damaged. No variable has
-        changed then.
+      InputError: it does not fit the variables, or is damaged. In this case, no
+        variable is changed.
     """
     arrays, state = _load(self._directory, step)
     self._assign(step, arrays)
@@ -217,7 +217,7 @@ def find(directory: str | os.PathLike, name: str) -> int:
 
   Raises:
     MissingError: there is no such checkpoint.
-    InputError: the newest, which records the best, is damaged.
+    InputError: the newest checkpoint, which records the best one, is damaged.
   """
   directory = pathlib.Path(directory)
   present = steps(directory)

@@ -54,7 +54,7 @@ class RunEvaluation:
         mirror image.
 
     Raises:
-      InputError: the split does not exist, or has unlabelled examples.
+      InputError: the split does not exist, or has unlabeled examples.
     """
     model = experiment.build_model()
     groups = {'model': checkpoints.by_path(model.variables)}
@@ -101,14 +101,14 @@ class RunEvaluation:
     try:
       self._write(step, outcome, summary)
     except errors.RunError as error:  # Such as a read-only folder.
-      logging.warning('The evaluation is printed but not kept. %s', error)
+      logging.warning('The evaluation is printed but not saved. %s', error)
       summary['file'] = None
     return summary
 
   def follow(self) -> Iterator[dict[str, Any]]:
     """Evaluates every checkpoint not yet evaluated, until the run has ended.
 
-    A checkpoint that the run removes before its turn is skipped.
+    A checkpoint that the run removes before its evaluation is skipped.
 
     Yields:
       The same as `evaluate` returns.
@@ -116,7 +116,7 @@ class RunEvaluation:
     Raises:
       RunError: the run has not ended, but no process is training it.
     """
-    done: set[int] = set()  # Files may be missing, where none can be written.
+    done: set[int] = set()  # Files may be missing if the folder is read-only.
     while True:
       # In this order, because a run writes its result before its process ends,
       # and its last checkpoint before its result.
@@ -253,7 +253,7 @@ class Evaluation:
         mirror image.
 
     Raises:
-      InputError: the split has unlabelled examples.
+      InputError: the split has unlabeled examples.
     """
     check_labels(split, 'Evaluation')
     self.split = split
@@ -330,7 +330,7 @@ class Evaluation:
 
 
 def check_labels(split: source.Split, purpose: str) -> None:
-  """Refuses a split with unlabelled examples.
+  """Refuses a split with unlabeled examples.
 
   Args:
     split: the examples.

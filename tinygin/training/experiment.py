@@ -48,8 +48,8 @@ class Experiment:
     preprocessing: converts images to the network's input.
     model: builds the network.
     init_from: source of the initial weights: a run's directory (its best
-      checkpoint) or a file of weights; None: random initialisation.
-    init_head: whether to initialise the head from there too.
+      checkpoint) or a file of weights; None: random initialization.
+    init_head: whether to initialize the head from that source too.
     loss: the training loss of each example.
     optimizer: builds the optimizer from its learning rate.
     learning_rate: builds the schedule from the run's timeline.
@@ -57,9 +57,9 @@ class Experiment:
     early_stopping: ends the run when a metric stops improving, or None.
     clip_norm: maximum global norm of the gradients, or None.
     average_decay: decay of the moving average of the weights and of batch
-      normalisation's statistics; with it the average is the model: it is
-      evaluated, predicted with and exported. None: no average.
-    strategy: the replicas. Each of them draws its own dropout.
+      normalization's statistics. Evaluation, prediction and export then use the
+      average. None: no average.
+    strategy: the devices and replicas. Each replica draws its own dropout.
     precision: `float32`, or `bfloat16` for activations with float32 weights.
     jit_compile: whether XLA compiles the step; on one replica only.
     batch_size: examples in a step, over all replicas.

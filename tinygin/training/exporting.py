@@ -34,14 +34,14 @@ def export(
   weights: checkpoints.Weights,
   path: str,
 ) -> prediction.Classifier:
-  """Exports a run's network in the format that the ending of the path names.
+  """Exports a run's network in the format of the path's extension.
 
   - `.keras`: the network alone, from preprocessed images to logits. Loading it
     needs `tinygin.models.layers`; the other formats need nothing of tinygin.
   - `.onnx`: from `images`, float32 (batch, height, width, 3) in [0, 255], to
     `probabilities`, float32 (batch, classes). Computes in float32 whatever the
     precision of the run.
-  - no ending: a SavedModel with the signature of `ImageClassifier.serve`.
+  - no extension: a SavedModel with the signature of `ImageClassifier.serve`.
 
   The export is loaded back and compared with the run before it appears at the
   path.
@@ -57,17 +57,17 @@ def export(
     The network that was exported.
 
   Raises:
-    InputError: the path has another ending or cannot be written, or the
+    InputError: the path has another extension or cannot be written, or the
       checkpoint cannot be restored.
     RunError: the export computes other probabilities than the run.
   """
-  ending = os.path.splitext(path)[1]
-  if ending not in ('', '.keras', '.onnx'):
+  extension = os.path.splitext(path)[1]
+  if extension not in ('', '.keras', '.onnx'):
     raise errors.InputError(
       'An export must end in .keras or .onnx, or have no ending, for the '
       f'folder of a SavedModel. Received: {path}.'
     )
-  if ending == '.onnx':
+  if extension == '.onnx':
     # ONNX runtimes lack bfloat16 operations. The weights are float32 anyway.
     experiment = dataclasses.replace(experiment, precision='float32')
   classifier = prediction.Classifier.restore(
@@ -81,10 +81,10 @@ def export(
       tempfile.TemporaryDirectory() as scratch,
       tempfile.TemporaryDirectory(dir=folder) as beside,
     ):
-      written = os.path.join(scratch, f'export{ending}')
-      if ending == '.keras':
+      written = os.path.join(scratch, f'export{extension}')
+      if extension == '.keras':
         classifier.model.save(written)
-      elif ending == '.onnx':
+      elif extension == '.onnx':
         _write_onnx(classifier, written)
       else:
         module = ImageClassifier(classifier, experiment.dataset.filter)
@@ -183,9 +183,9 @@ class ImageClassifier(tf.Module):
 
 def _on_white(image: tf.Tensor) -> tf.Tensor:
   """Blends an RGBA image, uint8, with a white background."""
-  colour = tf.cast(image[..., :3], tf.float32)
+  color = tf.cast(image[..., :3], tf.float32)
   opacity = tf.cast(image[..., 3:], tf.float32) / 255
-  blended = colour * opacity + 255 * (1 - opacity)
+  blended = color * opacity + 255 * (1 - opacity)
   return tf.cast(tf.round(blended), tf.uint8)
 
 
@@ -219,7 +219,7 @@ def _check(path: str, classifier: prediction.Classifier) -> None:
 def _load(
   path: str, classifier: prediction.Classifier
 ) -> Callable[[np.ndarray], np.ndarray]:
-  """Loads an export; returns what computes probabilities from uint8 images."""
+  """Loads an export; returns a function from uint8 images to probabilities."""
   if path.endswith('.keras'):
     model = keras.saving.load_model(path)
     return dataclasses.replace(classifier, model=model).probabilities

@@ -1,4 +1,4 @@
-"""Initial weights that were trained before."""
+"""Initializes networks from trained weights."""
 
 import os
 import pathlib
@@ -9,23 +9,23 @@ import safetensors.numpy
 
 from tinygin.config import errors
 from tinygin.config import paths
-from tinygin.models import layers  # noqa: F401  Registers what a .keras holds.
+from tinygin.models import layers  # noqa: F401  Registers layers of .keras files.
 from tinygin.models import pretrained
 from tinygin.training import checkpoints
 from tinygin.training import run_directory
 
 
 def initialize(model: keras.Model, source: str, include_head: bool) -> None:
-  """Initialises a network from weights that were trained before.
+  """Initializes a network from trained weights.
 
-  Averaged weights are used where the source has them.
+  Averaged weights are used if the source has them.
 
   Args:
     model: the network.
     source: a run's directory, whose best checkpoint is used; the
       `.safetensors` file of a checkpoint; an exported `.keras` file; or an HDF5
       file of weights saved by Keras 2.
-    include_head: whether the head is initialised too. If not, it may have
+    include_head: whether the head is initialized too. If not, it may have
       another number of classes.
 
   Raises:

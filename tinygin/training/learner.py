@@ -74,7 +74,7 @@ class Learner:
     Raises:
       InputError: the network has an unknown or a different number of outputs
         or ends in softmax, the loss does not return one value per example, or
-        the optimizer is configured to do what the trainer does.
+        the optimizer has an option that the trainer implements itself.
     """
     self._experiment = experiment
     self.model = experiment.build_model()
@@ -90,7 +90,7 @@ class Learner:
         )
       )
       _check_optimizer(self.optimizer)
-      # Biases and the scales of normalisation do not decay.
+      # Biases and the scales of normalization do not decay.
       vectors = [weight for weight in weights if len(weight.shape) < 2]
       self.optimizer.exclude_from_weight_decay(var_list=vectors)
       self.optimizer.build(weights)
@@ -106,7 +106,7 @@ class Learner:
     self._loop = tf.function(self._train)
 
   def initialize(self, source: str, include_head: bool) -> None:
-    """Loads weights that were trained before."""
+    """Loads trained weights."""
     initialization.initialize(self.model, source, include_head)
     if self.average:
       self.average.restart()
@@ -252,7 +252,7 @@ class Learner:
     gradients, sums = self._gradients(*first)
     for part in others:
       # One part after another, so that only one part's activations are in
-      # memory. Not a loop of the graph: replicas cannot synchronise inside one.
+      # memory. Not a loop of the graph: replicas cannot synchronize inside one.
       with tf.control_dependencies(gradients):
         images, labels = map(tf.identity, part)
         more, more_sums = self._gradients(images, labels)
@@ -281,7 +281,7 @@ class Learner:
     )
 
   def _batch(self) -> str:
-    """Returns what a step computes at once and how to make it smaller."""
+    """Describes a step's batch for a message, and how to make it smaller."""
     experiment = self._experiment
     replicas = experiment.strategy.num_replicas_in_sync
     parts = experiment.accumulation

@@ -13,7 +13,7 @@ def sufficient_for(batch: str) -> Iterator[None]:
   """Turns TensorFlow's out-of-memory error into one message.
 
   Args:
-    batch: what is computed at once, and how to make it smaller.
+    batch: describes the batch, and how to make it smaller.
 
   Raises:
     RunError: the device ran out of memory.

@@ -92,6 +92,6 @@ def no_sums() -> list[float]:
 
 
 def mean(totals: Sequence[float]) -> Metrics:
-  """Returns the metrics of sums, (SUMS,), over at least one example."""
+  """Returns the metrics from sums, (SUMS,), over at least one example."""
   loss, top1, top5, count = (float(total) for total in totals)
   return Metrics(loss / count, top1 / count, top5 / count, round(count))

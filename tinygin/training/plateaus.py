@@ -1,7 +1,7 @@
 """Responses to a metric that stops improving.
 
 The rules are those of Keras' callbacks ReduceLROnPlateau and EarlyStopping.
-They are pure functions of a small state, which checkpoints hold, so that a
+They are pure functions of a small state. Checkpoints hold this state, so that a
 resumed run continues to count where it stopped.
 """
 
@@ -22,7 +22,7 @@ Periods = Annotated[int, Ge(0)]
 
 @dataclasses.dataclass
 class State:
-  """What a rule has seen so far.
+  """The state of a rule after some evaluations.
 
   Attributes:
     best: the best value of the metric; None before the first.

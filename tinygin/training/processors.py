@@ -36,8 +36,8 @@ def warn(precision: str) -> None:
 def _unusable_gpu() -> str | None:
   """Returns why TensorFlow does not use a GPU that is present.
 
-  A process that does not answer in time, as with a driver that hangs, gives no
-  reason.
+  A process that does not answer in time, for example because the driver hangs,
+  gives no reason.
   """
   hidden = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1')
   present = any(glob.glob(pattern) for pattern in _GPU_FILES)
@@ -64,7 +64,7 @@ def _unusable_gpu() -> str | None:
 
 
 def _slow_precision(precision: str) -> str | None:
-  """Returns that bfloat16 is slow where no instructions support it."""
+  """Returns a message if no instructions support bfloat16."""
   if precision != 'bfloat16':
     return None
   gpus = tf.config.list_physical_devices('GPU')

@@ -29,7 +29,7 @@ class Profile:
   """
 
   def __init__(self, steps: Steps | None, directory: pathlib.Path):
-    """Does not start the profiler yet.
+    """Prepares profiling; does not start the profiler.
 
     Args:
       steps: the first step and the one after the last; None: no step.

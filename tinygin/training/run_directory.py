@@ -33,7 +33,7 @@ CHECKPOINTS = 'checkpoints'
 EVALUATIONS = 'evaluations'
 _LOCK = 'lock'
 _DATA_DIR = 'dataset.data_dir'
-# Parameters that only say where files are.
+# Parameters that only set the location of files.
 _PLACES = ('train.run_dir', _DATA_DIR)
 # The path of a directory; the start's time replaces `{time}` in it.
 TIMED_PATH = constraints.Condition(
@@ -171,8 +171,8 @@ def check_continuation(
       `constraints.CONTINUABLE` may differ.
 
   Raises:
-    InputError: the directory holds a run of another configuration, or what
-      describes that run is damaged.
+    InputError: the directory holds a run of another configuration, or the files
+      that describe that run are damaged.
   """
   starts(directory)
   changed = _changes(directory, configuration)
@@ -202,9 +202,9 @@ def describe(
 ) -> None:
   """Writes `config.gin` and adds a start to `provenance.json`.
 
-  If the configuration has changed since an earlier start, a comment in
-  `config.gin` says how and at which step, because the file alone then no longer
-  repeats the run.
+  If the configuration has changed since an earlier start, the file alone no
+  longer repeats the run. A comment in `config.gin` then lists the changes and
+  their steps.
 
   Args:
     directory: the run's directory.
@@ -239,7 +239,7 @@ def describe(
 def _warn_of_differences(
   before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> None:
-  """Warns where a run continues with what may change the last bits."""
+  """Warns if a run continues with other hardware or settings."""
   old, new = before.get('computation', {}), now.get('computation', {})
   changed = [
     f'{name} was {old[name]}, is {new[name]}'
@@ -308,7 +308,7 @@ def load(directory: pathlib.Path) -> loading.Configuration:
 
 
 def data_bindings(directory: pathlib.Path) -> list[str]:
-  """Returns bindings by which a run finds its data set from any folder.
+  """Returns bindings that set a run's data folder in any working directory.
 
   A relative `dataset.data_dir` is relative to the folder in which the run was
   first started, which its provenance records.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def collected(*numbers: signal.Signals) -> Iterator[list[int]]:
-  """Collects signals, which then do not end the program.
+  """Collects signals in the body, so that they do not end the program.
 
   SIGHUP stays ignored if the program was started to ignore it, as by `nohup`.
 

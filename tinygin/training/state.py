@@ -1,4 +1,4 @@
-"""Everything that a run counts and remembers, beside its variables."""
+"""The counters of a run and its other state besides the variables."""
 
 import dataclasses
 from typing import Any
@@ -23,7 +23,7 @@ class State:
     gradient_norm: global norm of the last step's gradients before clipping.
     interval: sums of metrics since the last line of training metrics.
     interval_seconds: seconds spent in training steps since that line.
-    interval_waited: seconds of them spent waiting for data.
+    interval_waited: seconds of this time spent waiting for data.
     period: sums of metrics since the last evaluation.
     evaluated_step: step of the last evaluation.
     validation: metrics of the last evaluation.

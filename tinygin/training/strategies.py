@@ -75,7 +75,7 @@ def multi_worker() -> tf.distribute.Strategy:
   except tf.errors.OpError as error:
     raise errors.InputError(
       'The workers of TF_CONFIG cannot connect. Each needs an address of its '
-      f'own that the others reach. Received: {text}; {error.message}.'
+      f'own that the others can reach. Received: {text}; {error.message}.'
     ) from error
 
 

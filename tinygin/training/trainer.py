@@ -106,7 +106,7 @@ def train(
     if is_new:
       overview.write_start(log, directory, experiment, learner.model, training)
     iterator = run.batches(training)
-    if not run.ended():  # If there is a result, the run is longer now.
+    if not run.ended():  # If there is a result, the run was extended.
       (directory / run_directory.RESULT).unlink(missing_ok=True)
       learner.trace(iterator)
     while True:
@@ -130,7 +130,7 @@ def train(
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-  """The parts of a run, and what the loop does with them."""
+  """The parts of a run, and the operations of the training loop."""
 
   experiment: experiments.Experiment
   timeline: durations.Timeline
@@ -224,7 +224,7 @@ class _Run:
     state.start_interval()
 
   def evaluate(self, evaluate: evaluation.Evaluation) -> None:
-    """Evaluates the network, judges it and reports it.
+    """Evaluates the network, updates the state and reports the metrics.
 
     Raises:
       StoppedError: a signal arrived.
@@ -255,7 +255,7 @@ class _Run:
     return self.cluster.greatest(self.received[0] if self.received else 0)
 
   def stopped(self, number: int) -> errors.StoppedError:
-    """Returns the error that ends a run that is saved."""
+    """Returns the error that ends a run whose state is saved."""
     self.cluster.leave_together()
     if self.cluster.number:
       advice = 'See the output of worker 0.'
@@ -296,7 +296,7 @@ class _Run:
     return stopping is not None and stopping.ends(self.state.stopping)
 
   def _values(self) -> dict[str, float]:
-    """Returns what is shown and logged of the steps since the last line."""
+    """Returns the metrics to show and log for the steps since the last line."""
     epoch = self.timeline.epoch(self.state.step)
     return {'epoch': epoch, **self.state.interval_values()}
 

@@ -47,7 +47,7 @@ class Workers:
     """Copies the chief's variables to every worker and returns its state.
 
     Args:
-      state: JSON-serialisable; only the chief's is used.
+      state: JSON-serializable; only the chief's is used.
       groups: variables by group and path.
     """
     if self.count == 1:
@@ -100,8 +100,8 @@ class Workers:
     return int(tf.reduce_max(self.strategy.gather(values, axis=0)))
 
   def leave_together(self) -> None:
-    """Waits for all workers: one that ends disconnects the others."""
-    # A worker that has left already knew that this one had arrived.
+    """Waits for all workers, because one that ends disconnects the others."""
+    # A lost worker has left after it saw this one arrive.
     with contextlib.suppress(*_LOST):
       self.greatest(0)
 

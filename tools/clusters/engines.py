@@ -86,9 +86,9 @@ class Cluster:
   """A running engine.
 
   Attributes:
-    flags: of `build_dataset`, to build on it.
-    nodes: the processes that do the work; it survives the loss of one. Empty:
-      it has one worker, which it cannot lose.
+    flags: flags of `build_dataset`, to build on it.
+    nodes: the processes that do the work. The engine survives the loss of one
+      of them. Empty if it has a single worker, which it needs.
     is_busy: returns whether a job is running.
   """
 

@@ -208,7 +208,7 @@ class IlsvrcTest(parameterized.TestCase):
     ):
       _configure(folder.full_path).index('unused')
 
-  def test_folders_as_people_have_them(self):
+  def test_folders_with_links_and_other_files(self):
     folder = self.create_tempdir()
     os.symlink(f'{self.folders}/n01440764', f'{folder.full_path}/n01440764')
     for name in (
