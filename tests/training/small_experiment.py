@@ -111,6 +111,7 @@ def make(strategy, **changes):
     'steps_per_loop': 4,
     'profile_steps': None,
     'keep_checkpoints': 2,
+    'callbacks': [],
     **changes,
   }
   return experiment.Experiment(**fields)

@@ -504,6 +504,31 @@ class TrainerTest(parameterized.TestCase):
     kept = checkpoints.steps(directory / 'checkpoints')
     self.assertEqual(kept, sorted({result['best']['step'], result['step']}))
 
+  def test_callbacks_are_told_what_the_run_does(self):
+    directory, events = self._directory(), []
+    self._train(ONE, directory, callbacks=[events.append], keep_checkpoints=9)
+    told = [
+      {'step': event.step, 'split': event.kind, **event.values}
+      for event in events
+      if event.kind != 'checkpoint'
+    ]
+    self.assertEqual(told, _lines(directory))
+    saved = [event for event in events if event.kind == 'checkpoint']
+    self.assertEqual(
+      sorted({event.step for event in saved}),
+      checkpoints.steps(directory / 'checkpoints'),
+    )
+    self.assertEqual({event.directory for event in events}, {directory})
+
+  def test_a_callback_that_fails_does_not_end_the_run(self):
+    def fail(event):
+      raise ValueError(f'no {event.kind}')
+
+    with self.assertLogs(level='WARNING') as logged:
+      result = self._train(ONE, self._directory(), callbacks=[fail])
+    self.assertEqual(result['status'], 'completed')
+    self.assertIn('ValueError: no checkpoint', '\n'.join(logged.output))
+
   def test_out_of_memory_names_the_batch_size(self):
     exhausted = tf.errors.ResourceExhaustedError(None, None, 'OOM when …')
     with (

@@ -17,6 +17,7 @@ EXTRAS = {
   'pygls': 'editor',
   's3fs': 's3',
   'tf2onnx': 'onnx',
+  'trackio': 'trackio',
 }
 
 

@@ -17,6 +17,7 @@ from tinygin.config import closures
 from tinygin.config import constraints
 from tinygin.data import batches
 from tinygin.data import source
+from tinygin.reporting import callbacks
 from tinygin.training import durations
 from tinygin.training import losses
 from tinygin.training import plateaus
@@ -77,6 +78,7 @@ class Experiment:
       None.
     keep_checkpoints: number of newest checkpoints to keep, beside the best by
       top-1.
+    callbacks: called after each logged line, evaluation and checkpoint.
   """
 
   run_dir: Annotated[str, run_directory.TIMED_PATH, _MAY_CHANGE]
@@ -113,6 +115,7 @@ class Experiment:
   steps_per_loop: Annotated[Positive, _MAY_CHANGE]
   profile_steps: Annotated[profiling.Steps, _MAY_CHANGE] | None
   keep_checkpoints: Annotated[Positive, _MAY_CHANGE]
+  callbacks: Annotated[Sequence[callbacks.Callback], _MAY_CHANGE]
 
   def build_model(self) -> keras.Model:
     """Builds the network, seeded, in the strategy's scope.

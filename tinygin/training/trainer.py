@@ -17,6 +17,7 @@ import numpy as np
 from tinygin.config import errors
 from tinygin.data import batches
 from tinygin.data import source
+from tinygin.reporting import callbacks
 from tinygin.reporting import logs
 from tinygin.reporting import progress
 from tinygin.training import checkpoints
@@ -211,16 +212,13 @@ class _Run:
     """Writes a line of training metrics over the steps since the last one."""
     state, values = self.state, self._values()
     self.progress.training(state.step, values)
-    self.log.write(
-      'train',
-      state.step,
-      {
-        **values,
-        'learning_rate': state.learning_rate,
-        'gradient_norm': state.gradient_norm,
-        'weight_norm': self.learner.weight_norm(),
-      },
-    )
+    values |= {
+      'learning_rate': state.learning_rate,
+      'gradient_norm': state.gradient_norm,
+      'weight_norm': self.learner.weight_norm(),
+    }
+    self.log.write('train', state.step, values)
+    self._tell('train', values)
     state.start_interval()
 
   def evaluate(self, evaluate: evaluation.Evaluation) -> None:
@@ -249,6 +247,7 @@ class _Run:
       keep=self.experiment.keep_checkpoints,
       best_step=self.state.best_step,
     )
+    self._tell('checkpoint', {})
 
   def signal(self) -> int:
     """Returns the number of a signal that a worker has received, or 0."""
@@ -310,10 +309,19 @@ class _Run:
     values = {'epoch': self.timeline.epoch(step), **means.as_dict()}
     self.progress.evaluation(step, values)
     self.log.write('validation', step, values)
+    self._tell('validation', values)
     weights = self.learner.model.trainable_variables
     self.log.write_histograms(
       step, {weight.path: weight.numpy() for weight in weights}
     )
+
+  def _tell(self, kind: str, values: dict[str, float]) -> None:
+    """Tells the callbacks what has happened, unless nothing is written."""
+    if self.directory:
+      callbacks.tell(
+        self.experiment.callbacks,
+        callbacks.Event(kind, self.state.step, values, self.directory),
+      )
 
   def _diverged(self, name: str, value: float, step: int) -> errors.RunError:
     state = self.state
