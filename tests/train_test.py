@@ -242,7 +242,7 @@ class WholeRunTest(absltest.TestCase):
   def test_overfitting_says_whether_it_learns_and_keeps_nothing(self):
     before = sorted(self.directory.rglob('*'))
     done = _run(self.directory, 'tinygin.train', *SMALL, '--overfit=8')
-    learns = 'The loss goes to nothing' in done.stdout
+    learns = 'The loss goes to zero' in done.stdout
     self.assertEqual(done.returncode, 0 if learns else 1, done.stderr)
     self.assertIn(' on 8 training images after 500 steps.', done.stdout)
     self.assertEqual(sorted(self.directory.rglob('*')), before)

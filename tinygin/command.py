@@ -23,7 +23,7 @@ _PROGRAMS = {
 
 
 def main() -> None:
-  """Runs the program that the first argument names, with the others."""
+  """Runs the program named by the first argument, with the other arguments."""
   name = sys.argv[1] if len(sys.argv) > 1 else '--help'
   if name == '--help':
     print('Usage: tinygin PROGRAM [FLAGS]\n')

@@ -32,7 +32,7 @@ _CHECK = flags.DEFINE_bool(
 _OVERFIT = flags.DEFINE_integer(
   'overfit',
   None,
-  'Train on this many images only, and say whether the loss goes to nothing.',
+  'Train on this many images only, and say whether the loss goes to zero.',
   lower_bound=1,
 )
 _RESUME = flags.DEFINE_string(

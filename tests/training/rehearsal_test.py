@@ -86,13 +86,13 @@ class OverfitTest(absltest.TestCase):
     self.assertRegex(
       text,
       r'^Loss 0\.\d+ \(guessing: 1\.7918\), top-1 1\.0000 on 12 training '
-      r'images after 500 steps\.\nThe loss goes to nothing: ',
+      r'images after 500 steps\.\nThe loss goes to zero: ',
     )
 
   def test_a_recipe_that_does_not_learn(self):
     text, learns = self.overfit(learning_rate=schedules.Constant(rate=1e-9))
     self.assertFalse(learns, text)
-    self.assertIn('\nThe loss does not go to nothing. ', text)
+    self.assertIn('\nThe loss does not go to zero. ', text)
 
   def test_more_images_than_there_are(self):
     text, _ = self.overfit(count=1000)

@@ -168,7 +168,7 @@ class WorkersTest(parameterized.TestCase):
       said,
       rf'(?m)^Worker {worker} of 2 lost contact: another worker has ended or '
       r'cannot be reached \(\w+\)\. Checkpoints are intact; start all workers '
-      r'again to continue from the last\.$',
+      r'again to continue from the last one\.$',
     )
 
 

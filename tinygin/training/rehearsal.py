@@ -27,7 +27,7 @@ _CHECKED_STEPS = 5
 # Length of an overfitting run, and how often it shows the loss.
 _OVERFIT_STEPS = 500
 _SHOWN_STEPS = 50
-# A loss is nothing below this fraction of the loss of guessing.
+# A loss counts as zero below this fraction of the loss of guessing.
 _NOTHING = 0.1
 _MIB = 2**20
 
@@ -79,17 +79,17 @@ def check(experiment: experiments.Experiment) -> str:
 
 
 def overfit(experiment: experiments.Experiment, count: int) -> tuple[str, bool]:
-  """Trains on a few images, without augmentation, until it knows them by heart.
+  """Overfits a few images, without augmentation.
 
-  The recipe's schedules are compressed to 500 steps: as many steps as there are
-  in an epoch of that run are an epoch.
+  The recipe's schedules are compressed to 500 steps, which have as many epochs
+  as the whole run.
 
   Args:
     experiment: the run's configuration.
     count: number of training images.
 
   Returns:
-    The result in words, and whether the loss goes to nothing.
+    The result in words, and whether the loss goes to zero.
 
   Raises:
     InputError: the data set is missing.
@@ -110,9 +110,9 @@ def overfit(experiment: experiments.Experiment, count: int) -> tuple[str, bool]:
   guessing = math.log(len(few.class_names))
   learns = means.loss < _NOTHING * guessing
   verdict = (
-    'The loss goes to nothing: the recipe can learn.'
+    'The loss goes to zero: the recipe can learn.'
     if learns
-    else 'The loss does not go to nothing. Try another learning rate first, '
+    else 'The loss does not go to zero. Try another learning rate first, '
     'then look at the labels, the preprocessing and the network.'
   )
   return (

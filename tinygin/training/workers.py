@@ -124,7 +124,7 @@ class Workers:
       raise errors.RunError(
         f'Worker {self.number} of {self.count} lost contact: another worker '
         f'has ended or cannot be reached ({type(error).__name__}). Checkpoints '
-        'are intact; start all workers again to continue from the last.'
+        'are intact; start all workers again to continue from the last one.'
       ) from error
 
   def _from_chief(self, content: bytes) -> bytes:
