@@ -1,4 +1,4 @@
-"""Callbacks: components that are told what a run logs, evaluates and saves."""
+"""Callbacks: components that a run calls after logs, evaluations and saves."""
 
 import dataclasses
 import pathlib
@@ -12,7 +12,7 @@ from tinygin.config import errors
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-  """What a run has just done.
+  """An event of a run.
 
   Attributes:
     kind: `train` after a line of training metrics, `validation` after an

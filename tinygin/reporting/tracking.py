@@ -23,13 +23,13 @@ class Trackio:
   https://github.com/gradio-app/trackio.
 
   Attributes:
-    project: where Trackio lists the run, under the name of its directory.
+    project: the project in Trackio. A run has the name of its directory there.
   """
 
   project: Annotated[str, constraints.CONTINUABLE]
 
   def __post_init__(self):
-    import trackio  # Reports that it is missing before the run starts.
+    import trackio  # A missing package is reported before the run starts.
 
     self._trackio, self._run = trackio, None
 
