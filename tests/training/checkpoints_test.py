@@ -175,7 +175,7 @@ class CheckpointsTest(parameterized.TestCase):
     for step in (3, 2):
       for read in (
         saved.restore_newest,
-        lambda: saved.restore_found('latest'),
+        lambda: checkpoints.read_trained(self.directory, 'latest', 'raw'),
         lambda: checkpoints.find(self.directory, 'best'),
         lambda: checkpoints.read(
           self.directory, checkpoints.steps(self.directory)[-1], 'model'
@@ -226,7 +226,7 @@ class CheckpointsTest(parameterized.TestCase):
     self._corrupt(4, 'arrays.safetensors')
     for read in (
       lambda: checkpoints.find(self.directory, 'best'),
-      lambda: saved.restore_found('4'),
+      lambda: checkpoints.read_trained(self.directory, '4', 'raw'),
       lambda: checkpoints.read(self.directory, 4, 'model'),
     ):
       with self.assertRaises(errors.InputError) as caught:

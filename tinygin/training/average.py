@@ -11,17 +11,6 @@ import tensorflow as tf
 from tinygin.training import checkpoints
 
 
-def averaged(model: keras.Model) -> dict[str, tf.Variable]:
-  """Returns the variables that are averaged, by path.
-
-  These are the trainable weights and the moving statistics of normalization:
-  statistics of the last weights alone would not fit the averaged weights.
-  """
-  return checkpoints.by_path(
-    weight for weight in model.weights if weight.value.dtype.is_floating
-  )
-
-
 class WeightAverage:
   """Averages of a network's variables, updated after every step.
 
@@ -44,7 +33,11 @@ class WeightAverage:
     """
     self._strategy = strategy
     self._decay = decay
-    self._averaged = averaged(model)
+    # Trainable weights and the moving statistics of normalization: statistics
+    # of the last weights alone would not fit the averaged weights.
+    self._averaged = checkpoints.by_path(
+      weight for weight in model.weights if weight.value.dtype.is_floating
+    )
     with strategy.scope():
       self.variables: Mapping[str, tf.Variable] = {
         path: tf.Variable(

@@ -61,7 +61,6 @@ class Checkpoints:
       groups: variables by group, such as `model`, and path.
     """
     self._directory = pathlib.Path(directory)
-    self._groups = tuple(groups)
     self._variables = {
       f'{group}/{path}': variable
       for group, members in groups.items()
@@ -153,23 +152,6 @@ class Checkpoints:
       )
     return None
 
-  def restore_found(self, name: str) -> int:
-    """Restores a checkpoint while another process may be training.
-
-    Args:
-      name: as for `find`.
-
-    Returns:
-      Its step.
-
-    Raises:
-      MissingError: there is no such checkpoint.
-      InputError: it does not fit the variables, or is damaged.
-    """
-    step, arrays = _load_found(self._directory, name)
-    self._assign(step, arrays)
-    return step
-
   def restore(self, step: int) -> dict[str, Any]:
     """Restores the checkpoint of a step and returns its state.
 
@@ -178,28 +160,15 @@ class Checkpoints:
         variable is changed.
     """
     arrays, state = _load(self._directory, step)
-    self._assign(step, arrays)
-    return state
-
-  def _assign(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
-    self._check_fit(_folder(self._directory, step), arrays)
+    if faults := list(pretrained.misfits(self._variables, arrays)):
+      raise errors.InputError(
+        f'{_folder(self._directory, step)} does not fit the network and '
+        'optimizer of this configuration:\n  ' + '\n  '.join(faults) + '\nUse '
+        'the configuration that it was trained with.'
+      )
     for name, variable in self._variables.items():
       variable.assign(arrays[name])
-
-  def _check_fit(
-    self, folder: pathlib.Path, arrays: Mapping[str, np.ndarray]
-  ) -> None:
-    present = {
-      name: array
-      for name, array in arrays.items()
-      if name.partition('/')[0] in self._groups
-    }
-    if faults := list(pretrained.misfits(self._variables, present)):
-      raise errors.InputError(
-        f'{folder} does not fit the network and optimizer of this '
-        'configuration:\n  ' + '\n  '.join(faults) + '\nUse the configuration '
-        'that it was trained with.'
-      )
+    return state
 
   def _remove(self, step: int) -> None:
     # Renamed first: no folder with the name of a step is ever incomplete.

@@ -20,11 +20,11 @@ from tinygin.data import batches
 from tinygin.data import records
 from tinygin.data import source
 from tinygin.reporting import confusion
-from tinygin.training import average
 from tinygin.training import checkpoints
 from tinygin.training import experiment as experiments
 from tinygin.training import memory
 from tinygin.training import metrics
+from tinygin.training import prediction
 from tinygin.training import run_directory
 
 _POLL_SECONDS = 2.0
@@ -56,14 +56,7 @@ class RunEvaluation:
     Raises:
       InputError: the split does not exist, or has unlabeled examples.
     """
-    model = experiment.build_model()
-    groups = {'model': checkpoints.by_path(model.variables)}
-    averages = experiment.average_decay is not None
-    if averages and weights == 'average':
-      # Restored last, in place of the raw weights.
-      groups['average'] = average.averaged(model)
-    self._saved_in = directory / run_directory.CHECKPOINTS
-    self._checkpoints = checkpoints.Checkpoints(self._saved_in, groups)
+    self._model = experiment.build_model()
     self._directory = directory
     data_directory = source.prepare(experiment.dataset, may_build=True)
     self._split = source.read(
@@ -71,7 +64,9 @@ class RunEvaluation:
     )
     self._options = {'weights': weights, 'average_flips': average_flips}
     self._suffix = '-raw' * (weights == 'raw') + '-flips' * average_flips
-    self._evaluate = Evaluation(experiment, model, self._split, average_flips)
+    self._evaluate = Evaluation(
+      experiment, self._model, self._split, average_flips
+    )
 
   def evaluate(self, checkpoint: str) -> dict[str, Any]:
     """Evaluates a checkpoint; writes a JSON file and a picture.
@@ -89,7 +84,9 @@ class RunEvaluation:
         damaged.
       RunError: the device runs out of memory, or data files cannot be read.
     """
-    step = self._checkpoints.restore_found(checkpoint)
+    step = prediction.restore(
+      self._model, self._directory, checkpoint, self._options['weights']
+    )
     outcome = self._evaluate()
     summary = {
       'split': self._split.name,
@@ -116,6 +113,7 @@ class RunEvaluation:
     Raises:
       RunError: the run has not ended, but no process is training it.
     """
+    saved = self._directory / run_directory.CHECKPOINTS
     done: set[int] = set()  # Files may be missing if the folder is read-only.
     while True:
       # In this order, because a run writes its result before its process ends,
@@ -124,7 +122,7 @@ class RunEvaluation:
       ended = (self._directory / run_directory.RESULT).exists()
       waiting = [
         step
-        for step in checkpoints.steps(self._saved_in)
+        for step in checkpoints.steps(saved)
         if step not in done and not self._file(step).exists()
       ]
       for step in waiting:

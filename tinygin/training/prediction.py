@@ -43,25 +43,15 @@ class Classifier:
     Args:
       experiment: the run's configuration.
       directory: the run's directory.
-      checkpoint: `best`, `latest` or the number of a step.
-      weights: `average` for the moving averages, where the run has any, or
-        `raw`.
+      checkpoint: as for `prediction.restore`.
+      weights: as for `prediction.restore`.
 
     Raises:
       InputError: there is no such checkpoint, it is damaged, or it or
         `classes.txt` does not fit the network.
     """
     model = experiment.build_model()
-    folder = directory / run_directory.CHECKPOINTS
-    step, arrays = checkpoints.read_trained(folder, checkpoint, weights)
-    source = f'{folder}, step {step}'
-    pretrained.initialize(
-      model,
-      arrays,
-      include_head=True,
-      source=source,
-      advice='Use the configuration and code that the run was trained with.',
-    )
+    step = restore(model, directory, checkpoint, weights)
     names = tuple(run_directory.read_classes(directory))
     if len(names) != model.output_shape[-1]:
       raise errors.InputError(
@@ -82,3 +72,37 @@ class Classifier:
     inputs = self.preprocessing(tf.cast(images, tf.float32))
     logits = self.model(inputs, training=False)
     return tf.nn.softmax(tf.cast(logits, tf.float32))
+
+
+def restore(
+  model: keras.Model,
+  directory: pathlib.Path,
+  checkpoint: str,
+  weights: checkpoints.Weights,
+) -> int:
+  """Restores a network of a run, which may still be training.
+
+  Args:
+    model: the network.
+    directory: the run's directory.
+    checkpoint: `best`, `latest` or the number of a step.
+    weights: `average` for the moving averages, where the run has any, or `raw`
+      for the weights of the step itself.
+
+  Returns:
+    The step of the checkpoint.
+
+  Raises:
+    MissingError: there is no such checkpoint.
+    InputError: it is damaged, or does not fit the network.
+  """
+  folder = directory / run_directory.CHECKPOINTS
+  step, arrays = checkpoints.read_trained(folder, checkpoint, weights)
+  pretrained.initialize(
+    model,
+    arrays,
+    include_head=True,
+    source=f'{folder}, step {step}',
+    advice='Use the configuration and code that the run was trained with.',
+  )
+  return step
