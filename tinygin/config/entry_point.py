@@ -33,6 +33,18 @@ class _OptionalValue(flags.Flag):
     self.boolean = True  # `--name` has the value 'true'.
 
 
+class _Numbers(flags.ArgumentParser):
+  """Refuses text that cannot be numbers."""
+
+  syntactic_help = 'a number, or numbers separated by commas, such as 3,5,7'
+
+  def parse(self, argument: str) -> str:
+    """Returns the text itself."""
+    if not re.fullmatch(r'[-+\d.,eE ]+', argument):
+      raise ValueError(f'expected {self.syntactic_help}.')
+    return argument
+
+
 # Bindings with `{}` for the flag's value.
 _macro_flags: dict[str, str] = {}
 
@@ -83,12 +95,7 @@ def define_macro_flag(name: str, binding: str, meaning: str) -> None:
   """
   _macro_flags[name] = binding
   macro = binding.partition(' ')[0]
-  flags.DEFINE_string(name, None, f'{meaning} Sets {macro}.')
-  flags.register_validator(
-    name,
-    lambda text: text is None or re.fullmatch(r'[-+\d.,eE ]+', text),
-    'expected a number, or numbers separated by commas, such as 3,5,7.',
-  )
+  flags.DEFINE(_Numbers(), name, None, f'{meaning} Sets {macro}.')
 
 
 def load_from_flags(
