@@ -5,22 +5,29 @@ workers get only the offset and size of each member that they read.
 """
 
 import collections
-import contextlib
-import os
+import itertools
 import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent import futures
 from typing import BinaryIO
 from typing import NamedTuple
 
-from beam_pipelines import files
 from tinygin.config import errors
+from tinygin.config import files
 from tinygin.config import paths
 
 # Larger members are zip bombs, not images or tables.
 MAX_BYTES = 1 << 28
+# Of one read: enough for a bucket to answer many requests at a time.
+_MEMBERS_AT_ONCE = 64
+_BYTES_AT_ONCE = 1 << 24
+# A request for a tar header brings no more of the archive than this.
+_LISTING_BYTES = 1024
+_TARS_AT_ONCE = 64
 _LOCAL_HEADER = struct.Struct('<4s22xHH')
 _TAR_BLOCK = 512
 _COMPRESSIONS = {
@@ -40,7 +47,7 @@ class Member(NamedTuple):
     archive: path of the archive or, in a folder, of the file itself.
     offset: offset of the first byte in that file; in a zip archive, of the
       local header.
-    stored_size: size in the archive, in bytes.
+    stored_size: size in the archive, in bytes; in a zip archive, at most.
     size: size of the content, in bytes.
     method: the zip compression method, stored (0) or deflated (8); None outside
       zip archives.
@@ -79,84 +86,97 @@ def members(path: str) -> dict[str, Member]:
       incomplete or compressed as a whole, or a name is a duplicate, absolute,
       or contains `..`.
   """
-  found = []
+  found, tars = [], []
   for file in files.list_files(path):
     if file.path == path:
       found += _archive_members(file)
     elif file.name.endswith('.tar'):
-      found += _tar_members(file, file.name.removesuffix('.tar') + '/')
+      folder = file.name.removesuffix('.tar') + '/'
+      tars.append(_Tar(folder, file.path, 0, file.size))
     else:
       found.append(_plain(file.name, file.path, 0, file.size))
+  found += _tar_members(tars)
   found = [each for each in found if not paths.is_clutter(each.name)]
   _check_names(path, [each.name for each in found])
   return {each.name: each for each in found}
 
 
-class Reader(contextlib.AbstractContextManager):
-  """Reads members; keeps the archive of the last one open."""
-
-  def __init__(self):
-    self._path = ''
-    self._file: BinaryIO | None = None
-
-  def __exit__(self, *details: object) -> None:
-    self._close()
-
-  def read(self, member: Member) -> bytes:
-    """Reads a member's content and checks its size and CRC-32.
-
-    Raises:
-      CorruptMemberError: the content is damaged.
-      OSError: the archive cannot be read.
-    """
-    if member.archive != self._path:
-      self._close()
-      self._file, self._path = files.open_file(member.archive), member.archive
-    return _read(self._file, member)
-
-  def _close(self) -> None:
-    if self._file is not None:
-      self._file.close()
-    self._file, self._path = None, ''
-
-
 def read(member: Member) -> bytes:
-  """Reads a single member; see `Reader.read`."""
-  with Reader() as reader:
-    return reader.read(member)
+  """Returns a member's content.
+
+  Raises:
+    CorruptMemberError: the content is damaged.
+    OSError: the archive cannot be read.
+  """
+  (stored,) = read_stored([member])
+  return unpack(member, stored)
 
 
-def _read(archive: BinaryIO, member: Member) -> bytes:
-  if max(member.size, member.stored_size) > MAX_BYTES:
-    raise CorruptMemberError(
-      f'it has {member.size:,} bytes; at most {MAX_BYTES:,} are read'
+def read_stored(members: Sequence[Member]) -> Iterator[bytes]:
+  """Yields the bytes that each member takes in its archive; see `unpack`.
+
+  Reads some members at a time. Members that are too large are not read.
+
+  Raises:
+    OSError: an archive cannot be read.
+  """
+  begin = 0
+  while begin < len(members):
+    sizes = []
+    for member in members[begin : begin + _MEMBERS_AT_ONCE]:
+      sizes.append(0 if _is_too_large(member) else member.stored_size)
+      if sum(sizes) > _BYTES_AT_ONCE:
+        break
+    part = members[begin : begin + len(sizes)]
+    yield from files.read_ranges(
+      [member.archive for member in part],
+      [member.offset for member in part],
+      sizes,
     )
-  archive.seek(member.offset)
+    begin += len(part)
+
+
+def unpack(member: Member, stored: bytes) -> bytes:
+  """Returns a member's content; checks its size and CRC-32.
+
+  Args:
+    member: the member.
+    stored: the bytes that it takes in its archive.
+
+  Raises:
+    CorruptMemberError: the content is damaged.
+  """
+  if _is_too_large(member):
+    raise CorruptMemberError(
+      f'it has {max(member.size, member.stored_size):,} bytes; at most '
+      f'{MAX_BYTES:,} are read'
+    )
   if member.method is None:
-    content = archive.read(member.size)
-  else:
-    content = _read_zipped(archive, member)
+    return stored
+  content = _unzip(member, stored)
   if len(content) != member.size:
     raise CorruptMemberError(
       f'size must be {member.size} bytes. Received: {len(content)}'
     )
-  if member.crc is not None and (crc := zlib.crc32(content)) != member.crc:
+  if (crc := zlib.crc32(content)) != member.crc:
     raise CorruptMemberError(
       f'CRC-32 must be {member.crc:08x}. Received: {crc:08x}'
     )
   return content
 
 
-def _read_zipped(archive: BinaryIO, member: Member) -> bytes:
-  """Reads without `zipfile`, which would parse the whole directory first."""
-  header = archive.read(_LOCAL_HEADER.size)
-  if len(header) < _LOCAL_HEADER.size or not header.startswith(b'PK\3\4'):
+def _is_too_large(member: Member) -> bool:
+  return max(member.size, member.stored_size) > MAX_BYTES
+
+
+def _unzip(member: Member, stored: bytes) -> bytes:
+  """Unpacks without `zipfile`, which would read the whole directory first."""
+  if len(stored) < _LOCAL_HEADER.size or not stored.startswith(b'PK\3\4'):
     raise CorruptMemberError(f'no zip header at byte {member.offset}')
-  _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-  archive.seek(name_length + extra_length, os.SEEK_CUR)
-  content = archive.read(member.stored_size)
+  _, name_length, extra_length = _LOCAL_HEADER.unpack_from(stored)
+  stored = stored[_LOCAL_HEADER.size + name_length + extra_length :]
   if member.method == zipfile.ZIP_STORED:
-    return content
+    return stored[: member.size]
   if member.method != zipfile.ZIP_DEFLATED:
     raise CorruptMemberError(
       f'compression method must be stored (0) or deflated (8). '
@@ -165,7 +185,7 @@ def _read_zipped(archive: BinaryIO, member: Member) -> bytes:
   try:
     # One byte more than announced shows that there is more.
     return zlib.decompressobj(-zlib.MAX_WBITS).decompress(
-      content, member.size + 1
+      stored, member.size + 1
     )
   except zlib.error as error:
     raise CorruptMemberError(f'not deflated data: {error}') from error
@@ -176,25 +196,30 @@ def _plain(name: str, path: str, offset: int, size: int) -> Member:
 
 
 def _archive_members(file: files.File) -> list[Member]:
-  """Lists the members of a zip or tar archive, in the archive's order."""
-  with files.open_file(file.path) as archive:
+  """Lists the members of a zip or tar archive."""
+  with files.open_file(file.path, _LISTING_BYTES) as archive:
     start = archive.read(_TAR_BLOCK)
     if _is_tar_header(start):
-      return _tar_members(file, '')
+      return _tar_members([_Tar('', file.path, 0, file.size)])
     archive.seek(0)
     try:
-      entries = zipfile.ZipFile(archive).infolist()
+      directory = zipfile.ZipFile(archive)
     # NotImplementedError: unknown version. ValueError: undecodable name.
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
       raise errors.InputError(
         _describe_bad_archive(file, start, error)
       ) from error
+  entries = directory.infolist()
+  # The length of a local header is known only once it is read. A member takes
+  # at most the bytes up to the next one.
+  starts = sorted({each.header_offset for each in entries})
+  ends = dict(zip(starts, [*starts[1:], directory.start_dir], strict=True))
   return [
     Member(
       e.filename,
       file.path,
       e.header_offset,
-      e.compress_size,
+      ends[e.header_offset] - e.header_offset,
       e.file_size,
       e.compress_type,
       e.CRC,
@@ -212,41 +237,76 @@ def _is_tar_header(block: bytes) -> bool:
   return True
 
 
-def _tar_members(file: files.File, prefix: str) -> list[Member]:
-  """Lists the members of a tar archive and of the tar archives in it."""
-  with files.open_file(file.path) as archive:
+class _Tar(NamedTuple):
+  """A tar archive, which may lie in another one.
+
+  Attributes:
+    prefix: of the names of its members.
+    path: of the outermost archive.
+    begin: its first byte there.
+    end: the byte after its last one.
+  """
+
+  prefix: str
+  path: str
+  begin: int
+  end: int
+
+
+def _tar_members(tars: Sequence[_Tar]) -> list[Member]:
+  """Lists the members of tar archives and of the tar archives in them.
+
+  Reads only the headers: one request to a bucket for each, one after the other
+  in an archive, but many archives at a time.
+  """
+  found = []
+  with futures.ThreadPoolExecutor(_TARS_AT_ONCE) as pool:
+    while tars:
+      listings = list(pool.map(_list_tar, tars))
+      found += itertools.chain.from_iterable(each[0] for each in listings)
+      tars = list(itertools.chain.from_iterable(each[1] for each in listings))
+  return found
+
+
+def _list_tar(tar: _Tar) -> tuple[list[Member], list[_Tar]]:
+  """Returns the files in a tar archive, and the tar archives."""
+  with files.open_file(tar.path, _LISTING_BYTES) as archive:
     try:
-      return list(_walk_tar(archive, file.path, prefix, 0, file.size))
+      return _read_headers(archive, tar)
     except tarfile.TarError as error:
       raise errors.InputError(
         f'Every tar archive must be complete. '
-        f'Received: {file.path} ({file.size:,} bytes): {error}. Fetch it again.'
+        f'Received: {tar.path} ({files.size(tar.path):,} bytes): {error}. '
+        'Fetch it again.'
       ) from error
 
 
-def _walk_tar(
-  archive: BinaryIO, path: str, prefix: str, begin: int, end: int
-) -> Iterator[Member]:
-  archive.seek(begin)
-  with tarfile.open(fileobj=archive, mode='r:') as tar:
-    entries = tar.getmembers()
+def _read_headers(
+  archive: BinaryIO, tar: _Tar
+) -> tuple[list[Member], list[_Tar]]:
+  members, tars = [], []
+  archive.seek(tar.begin)
+  with tarfile.open(fileobj=archive, mode='r:') as opened:
+    entries = opened.getmembers()
   for e in entries:
     # `tar -cf a.tar .` writes names that begin with `./`.
-    name, data_end = prefix + e.name.removeprefix('./'), e.offset_data + e.size
-    if data_end > end:
+    name = tar.prefix + e.name.removeprefix('./')
+    end = e.offset_data + e.size
+    if end > tar.end:
       raise tarfile.ReadError(f'it is cut short in {name}')
     if e.isreg() and name.endswith('.tar') and not paths.is_clutter(name):
       folder = name.removesuffix('.tar') + '/'
-      yield from _walk_tar(archive, path, folder, e.offset_data, data_end)
+      tars.append(_Tar(folder, tar.path, e.offset_data, end))
     elif e.isreg() and not e.issparse():
-      yield _plain(name, path, e.offset_data, e.size)
+      members.append(_plain(name, tar.path, e.offset_data, e.size))
     elif not e.isdir():
       raise tarfile.ReadError(f'{name} is neither a file nor a folder')
-  last = max((e.offset_data + e.size for e in entries), default=begin)
+  last = max((e.offset_data + e.size for e in entries), default=tar.begin)
   archive.seek(-(-last // _TAR_BLOCK) * _TAR_BLOCK)
   if archive.read(_TAR_BLOCK) != bytes(_TAR_BLOCK):
     after = entries[-1].name if entries else ''
-    raise tarfile.ReadError(f'it is cut short after {prefix}{after}')
+    raise tarfile.ReadError(f'it is cut short after {tar.prefix}{after}')
+  return members, tars
 
 
 def _check_names(path: str, names: list[str]) -> None:

@@ -7,14 +7,16 @@ Also takes `--runner` and all other flags of Beam.
 
 import contextlib
 import json
+import os
 import shlex
 import time
 
 from absl import flags
-from etils import epath
 
+from beam_pipelines import fingerprint
 from beam_pipelines import runners
 from tinygin.config import entry_point
+from tinygin.config import files
 
 _DASK_WORKERS = flags.DEFINE_integer(
   'dask_workers',
@@ -38,18 +40,18 @@ def main(argv: list[str]) -> None:
   with contextlib.ExitStack() as stack:
     if workers:
       stack.enter_context(runners.local_cluster(options, workers))
-    directory = epath.Path(dataset.build(options))
+    directory = dataset.build(options)
   seconds = time.monotonic() - start
-  info = json.loads((directory / 'dataset_info.json').read_text())
-  metadata = json.loads((directory / 'metadata.json').read_text())
+  info = json.loads(files.read(os.path.join(directory, 'dataset_info.json')))
+  metadata = fingerprint.read(directory)
   counts = ', '.join(
     f'{sum(map(int, split["shardLengths"])):,} {split["name"]}'
     for split in info['splits']
   )
-  quoted = shlex.quote(str(directory))
+  quoted = shlex.quote(directory)
   print(f'Built {quoted} in {seconds:.1f} s: {counts} examples.')
   if rejected := metadata['rejected']:
-    listed = shlex.quote(str(directory / 'rejected.jsonl'))
+    listed = shlex.quote(os.path.join(directory, fingerprint.REJECTED))
     print(f'Left out {rejected:,} images: see {listed}.')
 
 

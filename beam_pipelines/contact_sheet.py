@@ -1,12 +1,14 @@
 """Writes a picture of a data set's images and a table of its classes."""
 
+import io
+
 import numpy as np
-from etils import epath
 from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFont
 
 from beam_pipelines import verification
+from tinygin.config import files
 
 _GAP = 2
 _LABEL_WIDTH = 220
@@ -42,8 +44,9 @@ def write(result: verification.Result, path: str) -> None:
     for i, image in enumerate(result.samples.get(label, ())):
       x = left + _LABEL_WIDTH + i * cell_width
       sheet.paste(Image.fromarray(np.asarray(image)), (x, top))
-  with epath.Path(path).open('wb') as file:
-    sheet.save(file, 'PNG')
+  content = io.BytesIO()
+  sheet.save(content, 'PNG')
+  files.write_bytes(path, content.getvalue())
 
 
 def write_table(result: verification.Result, path: str) -> None:
@@ -55,4 +58,4 @@ def write_table(result: verification.Result, path: str) -> None:
     counts = [str(result.class_counts[split][label]) for split in splits]
     lines.append([str(label), *ids, name, *counts])
   text = ''.join('\t'.join(line) + '\n' for line in lines)
-  epath.Path(path).write_text(text)
+  files.write_bytes(path, text.encode())

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import types
 from collections.abc import Iterator
@@ -16,13 +17,13 @@ from typing import Annotated
 import gin
 import numpy as np
 from annotated_types import Ge
-from etils import epath
 
 from beam_pipelines import fingerprint
 from beam_pipelines import indexing
 from beam_pipelines import resize as resizing
 from tinygin.config import constraints
 from tinygin.config import errors
+from tinygin.config import files
 from tinygin.config import native_output
 from tinygin.config import paths
 
@@ -85,9 +86,13 @@ class Dataset:
     # Catmull-Rom leaves an image unchanged where the size is already right.
     return self.resize.filter if self.resize else 'catmull_rom'
 
-  def parameters(self) -> dict[str, object]:
-    """Returns everything that the examples depend on, by gin name."""
-    return self._settings() | self.source.identity()
+  def parameters(self, identity: dict[str, object]) -> dict[str, object]:
+    """Returns everything that the examples depend on, by gin name.
+
+    Args:
+      identity: of the source; see `indexing.Source`.
+    """
+    return self._settings() | identity
 
   def conform(self, content: bytes) -> np.ndarray:
     """Converts any encoded image to the format of this data set.
@@ -120,7 +125,7 @@ class Dataset:
     if metadata.get('source') == repr(self.source):
       configured = built | self._settings()
     else:
-      configured = self.parameters()
+      configured = self.parameters(self.source.identity())
     found = fingerprint.differences(
       built, configured, ('built with', 'configured as')
     )
@@ -137,7 +142,7 @@ class Dataset:
     Raises:
       errors.InputError: it was built with other parameters.
     """
-    if not (epath.Path(self.directory) / 'dataset_info.json').exists():
+    if not files.exists(os.path.join(self.directory, 'dataset_info.json')):
       return False
     if mismatches := self.mismatches():
       raise errors.InputError(
@@ -208,16 +213,21 @@ class Dataset:
       import tensorflow_datasets as tfds
 
       from beam_pipelines import tiny_imagenet
-
-      builder = tiny_imagenet.Builder(
-        data_dir=data_dir,
-        config=tiny_imagenet.TinyImagenetConfig(name=self.name, dataset=self),
-      )
     config = tfds.download.DownloadConfig(beam_options=pipeline_options)
     # Errors in this process are raised here and need not be logged as well.
     quiet = logging.ERROR if pipeline_options is None else logging.INFO
-    with _logging_above(quiet):
-      builder.download_and_prepare(download_config=config, index=index)
+    # TFDS does not know all the file systems that fsspec knows.
+    remote = files.is_remote(data_dir)
+    with tempfile.TemporaryDirectory() as folder, _logging_above(quiet):
+      builder = tiny_imagenet.Builder(
+        data_dir=folder if remote else data_dir,
+        config=tiny_imagenet.TinyImagenetConfig(name=self.name, dataset=self),
+      )
+      builder.download_and_prepare(
+        download_config=config,
+        index=index,
+        url=self.directory if remote else None,
+      )
 
 
 def _system_error(error: BaseException | None) -> str:

@@ -7,9 +7,10 @@ hash, the fingerprint. They include the content of the source but not its path.
 import dataclasses
 import hashlib
 import json
+import os
 import re
 
-from etils import epath
+from tinygin.config import files
 
 DATASET = 'tiny_imagenet'
 VERSION = '1.0.0'
@@ -49,7 +50,7 @@ def values(component: object) -> dict[str, object]:
 def read(directory: str) -> dict[str, object]:
   """Returns a built data set's metadata, or {} if they cannot be read."""
   try:
-    found = json.loads((epath.Path(directory) / 'metadata.json').read_text())
+    found = json.loads(files.read(os.path.join(directory, 'metadata.json')))
   except (FileNotFoundError, ValueError):
     return {}
   return found if isinstance(found, dict) else {}

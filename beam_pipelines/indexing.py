@@ -1,11 +1,16 @@
 """The list of examples that a source hands to the pipeline."""
 
+import array
 import collections
 import dataclasses
+import json
 import re
 from collections.abc import Sequence
+from typing import Any
 from typing import NamedTuple
 from typing import Protocol
+
+import numpy as np
 
 from beam_pipelines import archives
 from tinygin.config import errors
@@ -46,6 +51,44 @@ class Example(NamedTuple):
   member: archives.Member
 
 
+class Examples(Sequence[Example]):
+  """Examples in little memory; ILSVRC2012 has more than a million of them."""
+
+  def __init__(self, data: bytearray, begins: np.ndarray, ends: np.ndarray):
+    """Takes JSON texts one after the other, and the place of each."""
+    self._data = data
+    self._begins = begins
+    self._ends = ends
+
+  @classmethod
+  def pack(cls, examples: list[Example]) -> 'Examples':
+    """Packs examples, and empties their list to free its memory."""
+    data, places = bytearray(), array.array('q', [0])
+    examples.reverse()
+    while examples:
+      data += json.dumps(examples.pop()).encode()
+      places.append(len(data))
+    return cls(data, np.array(places)[:-1], np.array(places)[1:])
+
+  def __len__(self) -> int:
+    return len(self._ends)
+
+  def __getitem__(self, index: int) -> Example:
+    text = self._data[self._begins[index] : self._ends[index]]
+    return parse(json.loads(text))
+
+  def take(self, indices: Sequence[int]) -> 'Examples':
+    """Returns the examples at some indices; shares their memory."""
+    chosen = np.array(indices, np.int64)
+    return Examples(self._data, self._begins[chosen], self._ends[chosen])
+
+
+def parse(values: list[Any]) -> Example:
+  """Returns the example that JSON returns as lists."""
+  key, label, box, member = values
+  return Example(key, label, Box(*box), archives.Member(*member))
+
+
 @dataclasses.dataclass(frozen=True)
 class Index:
   """All examples of a source, without their images.
@@ -55,16 +98,18 @@ class Index:
     wordnet_ids: ids of the classes, in the order of the labels. A class that is
       a group of classes has all their ids, separated by spaces.
     class_names: unique and readable, in the order of the labels.
-    splits: the examples of each split.
+    splits: the examples of each split; `read_index` packs them.
     validation_fraction: share of the training examples that is still to be
       moved to the validation split; 0 if the source has its own splits.
+    identity: as `Source.identity`.
   """
 
   origin: str
   wordnet_ids: tuple[str, ...]
   class_names: tuple[str, ...]
-  splits: dict[str, list[Example]]
+  splits: dict[str, list[Example] | Examples]
   validation_fraction: float
+  identity: dict[str, object]
 
 
 class Source(Protocol):
@@ -82,7 +127,7 @@ class Source(Protocol):
 
 
 def read_index(source: Source, classes: int, downloads: str) -> Index:
-  """Lists a source's examples.
+  """Lists a source's examples, packed.
 
   Args:
     source: the source of the images.
@@ -107,7 +152,8 @@ def read_index(source: Source, classes: int, downloads: str) -> Index:
         f'File names must be unique within a split. Duplicates '
         f'in the {split} split of {index.origin}: {shorten(names)}.'
       )
-  return index
+  packed = {split: Examples.pack(each) for split, each in index.splits.items()}
+  return dataclasses.replace(index, splits=packed)
 
 
 def image_key(name: str) -> str | None:

@@ -4,7 +4,8 @@ import dataclasses
 import hashlib
 import itertools
 import os
-import uuid
+import pathlib
+import tempfile
 import warnings
 from typing import TYPE_CHECKING
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from apache_beam.options import pipeline_options
-from etils import epath
 from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.core import file_adapters
 from tensorflow_datasets.core import hashing
@@ -24,6 +24,7 @@ from beam_pipelines import indexing
 from beam_pipelines import resize as resizing
 from beam_pipelines import tasks
 from tinygin.config import errors
+from tinygin.config import files
 
 if TYPE_CHECKING:
   from beam_pipelines import dataset
@@ -75,13 +76,13 @@ class Writer:
       OSError: reading or writing failed, so the task must be tried again.
     """
     records, rejected = self._serialize(images)
-    temporary = epath.Path(f'{path}.{uuid.uuid4().hex}')
-    try:
-      file_adapters.TfRecordFileAdapter.write_examples(temporary, records)
-      sha256 = hashlib.sha256(temporary.read_bytes()).hexdigest()
-      temporary.replace(path)
-    finally:
-      temporary.unlink(missing_ok=True)
+    # TFDS writes local files only.
+    with tempfile.TemporaryDirectory() as folder:
+      file = pathlib.Path(folder, 'records')
+      file_adapters.TfRecordFileAdapter.write_examples(file, records)
+      content = file.read_bytes()
+    files.write_bytes(path, content)
+    sha256 = hashlib.sha256(content).hexdigest()
     sizes = [len(record) for _, record in records]
     report = Report(path, len(sizes), sum(sizes), sha256, rejected)
     return dataclasses.asdict(report)
@@ -92,10 +93,7 @@ class Writer:
     """Returns the good images' keys and records, and the bad images."""
     info = features(self.image_size, self.resize).get_serialized_info()
     serializer = example_serializer.ExampleSerializer(info)
-    examples = [
-      indexing.Example(key, label, indexing.Box(*box), archives.Member(*member))
-      for key, label, box, member in images
-    ]
+    examples = [indexing.parse(each) for each in images]
     good, rejected = self._read_images(examples)
     records = []
     for example in examples:
@@ -118,12 +116,16 @@ class Writer:
   ) -> tuple[dict[str, bytes], list[dict[str, str]]]:
     """Returns the good images by key, and the bad ones."""
     good, rejected = {}, []
-    with archives.Reader() as reader, warnings.catch_warnings():
+    # In the order of the archive, reading does not seek back.
+    examples = sorted(examples, key=lambda each: each.member.position)
+    stored = archives.read_stored([each.member for each in examples])
+    with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # Pillow warns of broken EXIF data.
-      # Reading in the archive's order never seeks back.
-      for example in sorted(examples, key=lambda each: each.member.position):
+      for example, content in zip(examples, stored, strict=True):
         try:
-          good[example.key] = self._image(reader.read(example.member))
+          good[example.key] = self._image(
+            archives.unpack(example.member, content)
+          )
         except (archives.CorruptMemberError, resizing.BadImageError) as error:
           rejected.append(
             {
@@ -174,19 +176,23 @@ def plan(
     if not found:
       continue
     hasher = hashing.Hasher(split)
-    ordered = sorted(found, key=lambda each: hasher.hash_key(each.key))
-    count = -(-len(ordered) // examples_per_shard)
-    ends = shard_utils.get_shard_boundaries(len(ordered), count)
+    order = sorted(
+      range(len(found)), key=lambda i: hasher.hash_key(found[i].key)
+    )
+    count = -(-len(order) // examples_per_shard)
+    ends = shard_utils.get_shard_boundaries(len(order), count)
     template = tfds.core.ShardedFileTemplate(
-      data_dir=directory,
+      data_dir='',  # TFDS would change a URL.
       dataset_name=fingerprint.DATASET,
       split=split,
       filetype_suffix='tfrecord',
     )
     planned[split] = [
       tasks.Task(
-        os.fspath(template.sharded_filepath(shard_index=i, num_shards=count)),
-        ordered[begin:end],
+        os.path.join(
+          directory, template.relative_filepath(shard_index=i, num_shards=count)
+        ),
+        found.take(order[begin:end]),
       )
       for i, (begin, end) in enumerate(itertools.pairwise([0, *ends]))
     ]
@@ -216,17 +222,20 @@ def write(
   """
   planned = plan(index, directory, declared.examples_per_shard)
   work = [task for split in planned.values() for task in split]
+  present = files.names(directory)
   for task in work:
-    if not epath.Path(task.path).exists():
-      epath.Path(f'{task.path}.json').unlink(missing_ok=True)
+    name = os.path.basename(task.path)
+    if name not in present and f'{name}.json' in present:
+      files.remove(f'{task.path}.json')
   found = tasks.run(
     Writer(declared.image_size, declared.resize), work, options, 'writing'
   )
-  reports = {}
+  reports, present = {}, files.names(directory)
   for task, values in zip(work, found, strict=True):
     report = reports[task.path] = Report(**values)
     count = report.examples + len(report.rejected)
-    if count != len(task.images) or not epath.Path(task.path).exists():
+    missing = os.path.basename(task.path) not in present
+    if missing or count != len(task.images):
       raise RuntimeError(
         f'The Beam runner reported success, but {task.path} with '
         f'{len(task.images):,} examples is missing or incomplete.'

@@ -9,15 +9,16 @@ the tasks that have a report, unless the task or the versions have changed.
 import contextlib
 import functools
 import json
+import os
 import signal
 import sys
 import threading
 import time
 import urllib.request
-import uuid
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from concurrent import futures
 from typing import Any
 from typing import NamedTuple
 
@@ -27,13 +28,14 @@ from apache_beam.options import pipeline_options
 from apache_beam.runners import runner as beam_runner
 from apache_beam.runners.portability import flink_runner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from etils import epath
 
 from beam_pipelines import fingerprint
 from beam_pipelines import versions
 from tinygin.config import errors
+from tinygin.config import files
 
 _POLL_SECONDS = 0.3
+_FILES_AT_ONCE = 32
 # Flink's states of jobs that can be cancelled.
 _FLINK_RUNNING = (
   'INITIALIZING',
@@ -83,18 +85,21 @@ def run(
     RuntimeError: the runner reported success, but a report is missing.
   """
   current = versions.current()
-  digests = {}
-  for task in tasks:
-    text = json.dumps({'versions': current, 'images': task.images})
-    _write(f'{task.path}.task', text)
-    digests[task.path] = fingerprint.digest(text)
+
+  def write(task: Task) -> str:
+    text = json.dumps({'versions': current, 'images': list(task.images)})
+    files.write_bytes(f'{task.path}.task', text.encode())
+    return fingerprint.digest(text)
+
+  paths = [task.path for task in tasks]
+  digests = _at_once(write, tasks)
   runner = None
   standard = pipeline_options.StandardOptions
   if options is None or options.view_as(standard).runner is None:
     runner = FnApiRunner()
   with _progress(tasks, title):
     pipeline = beam.Pipeline(runner, options)
-    apply(pipeline, work, list(digests))
+    apply(pipeline, work, paths)
     stop = signal.getsignal(signal.SIGINT)
     started = time.monotonic()
     result = pipeline.run()
@@ -103,16 +108,14 @@ def run(
     if threading.current_thread() is threading.main_thread():
       signal.signal(signal.SIGINT, stop)
     _wait(result, options, started)
-  reports = []
-  for task in tasks:
-    found = _read_report(task.path, digests[task.path])
-    if found is None:
+  reports = _at_once(_read_report, paths, digests)
+  for task, report in zip(tasks, reports, strict=True):
+    if report is None:
       raise RuntimeError(
         f'The Beam runner reported success, but did not process {task.path} '
         f'with {len(task.images):,} images.'
       )
-    reports.append(found['report'])
-  return reports
+  return [report['report'] for report in reports]
 
 
 def apply(pipeline: beam.Pipeline, work: Work, paths: list[str]) -> None:
@@ -131,7 +134,7 @@ def execute(work: Work, path: str) -> None:
   Raises:
     errors.RunError: this worker has other versions than the driver.
   """
-  text = epath.Path(f'{path}.task').read_text(encoding='utf-8')
+  text = files.read(f'{path}.task').decode()
   digest = fingerprint.digest(text)
   if _read_report(path, digest) is not None:
     return
@@ -144,24 +147,20 @@ def execute(work: Work, path: str) -> None:
       'build. Received:\n  ' + '\n  '.join(different)
     )
   report = work(path, task['images'])
-  _write(f'{path}.json', json.dumps({'task': digest, 'report': report}))
+  text = json.dumps({'task': digest, 'report': report})
+  files.write_bytes(f'{path}.json', text.encode())
 
 
-def _write(path: str, text: str) -> None:
-  """Writes a file completely or not at all."""
-  temporary = epath.Path(f'{path}.{uuid.uuid4().hex}')
-  try:
-    temporary.write_text(text, encoding='utf-8')
-    temporary.replace(path)
-  finally:
-    temporary.unlink(missing_ok=True)
+def _at_once(function: Callable[..., Any], *values: Sequence[Any]) -> list[Any]:
+  """Returns `list(map(…))`; a bucket answers many requests at a time."""
+  with futures.ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+    return list(pool.map(function, *values))
 
 
 def _read_report(path: str, digest: str) -> dict[str, Any] | None:
   """Returns the report of exactly this task; None if there is none."""
   try:
-    text = epath.Path(f'{path}.json').read_text(encoding='utf-8')
-    found = json.loads(text)
+    found = json.loads(files.read(f'{path}.json'))
   except (FileNotFoundError, ValueError):
     return None
   return found if found.get('task') == digest else None
@@ -228,13 +227,15 @@ def _cancel_on_flink(
 @contextlib.contextmanager
 def _progress(tasks: Sequence[Task], title: str) -> Iterator[None]:
   """Shows on a terminal how many images are done and the time left."""
-  pending = {f'{task.path}.json': len(task.images) for task in tasks}
+  pending = {
+    f'{os.path.basename(task.path)}.json': len(task.images) for task in tasks
+  }
   with tqdm.tqdm(
     total=sum(pending.values()), desc=title, unit=' images', disable=None
   ) as progress:
 
     def update() -> None:
-      for path in [path for path in pending if epath.Path(path).exists()]:
+      for path in files.names(os.path.dirname(tasks[0].path)) & pending.keys():
         progress.update(pending.pop(path))
 
     def watch() -> None:

@@ -1,7 +1,8 @@
 """Moves training examples to the validation split, by the hash of the image.
 
 The hash depends on the image's file alone. So copies of an image are always in
-the same split, and adding or removing other images moves none.
+the same split, and adding or removing other images moves none. Only the size
+and the end of the file are hashed, so that large images are not read twice.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from beam_pipelines import tasks
 
 _TASK_SIZE = 5000
 _BITS = 64
+_HASHED_BYTES = 4096
 
 
 def hold_out(
@@ -36,35 +38,53 @@ def hold_out(
   """
   if not index.validation_fraction:
     return index
-  found = sorted(index.splits['train'], key=lambda each: each.member.position)
+  found = index.splits['train']
+  order = sorted(range(len(found)), key=lambda i: found[i].member.position)
   hashes = [
     tasks.Task(
       os.path.join(directory, f'hashes-{begin}'),
-      [example.member for example in found[begin : begin + _TASK_SIZE]],
+      found.take(order[begin : begin + _TASK_SIZE]),
     )
-    for begin in range(0, len(found), _TASK_SIZE)
+    for begin in range(0, len(order), _TASK_SIZE)
   ]
   reports = tasks.run(_hash, hashes, options, 'hashing')
   splits = {'train': [], 'validation': []}
   fractions = itertools.chain.from_iterable(reports)
-  for example, fraction in zip(found, fractions, strict=True):
+  for i, fraction in zip(order, fractions, strict=True):
     # A damaged image stays in training, where its shard rejects it.
     held_out = fraction is not None and fraction < index.validation_fraction
-    splits['validation' if held_out else 'train'].append(example)
-  return dataclasses.replace(index, splits=splits)
+    splits['validation' if held_out else 'train'].append(i)
+  return dataclasses.replace(
+    index, splits={name: found.take(each) for name, each in splits.items()}
+  )
 
 
 def _hash(path: str, images: list[list]) -> list[float | None]:
   """Returns each image's hash as a fraction; None if it is damaged."""
   del path
-  with archives.Reader() as reader:
-    return [_fraction(reader, archives.Member(*each)) for each in images]
+  members = [indexing.parse(each).member for each in images]
+  ends = [_end(member) for member in members]
+  stored = archives.read_stored(ends)
+  return list(map(_fraction, members, ends, stored))
 
 
-def _fraction(reader: archives.Reader, member: archives.Member) -> float | None:
+def _end(member: archives.Member) -> archives.Member:
+  """Returns the end of a member; all of it if it may be compressed."""
+  if member.method is not None:
+    return member
+  skipped = max(0, member.size - _HASHED_BYTES)
+  size = member.size - skipped
+  return member._replace(
+    offset=member.offset + skipped, size=size, stored_size=size
+  )
+
+
+def _fraction(
+  member: archives.Member, end: archives.Member, stored: bytes
+) -> float | None:
   try:
-    content = reader.read(member)
+    content = archives.unpack(end, stored)[-_HASHED_BYTES:]
   except archives.CorruptMemberError:
     return None
-  first = hashlib.sha256(content).digest()[: _BITS // 8]
-  return int.from_bytes(first) / 2**_BITS
+  hashed = hashlib.sha256(member.size.to_bytes(8) + content).digest()
+  return int.from_bytes(hashed[: _BITS // 8]) / 2**_BITS

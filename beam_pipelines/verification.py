@@ -4,8 +4,10 @@
 and Pillow decodes the images.
 """
 
+import array
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -19,11 +21,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 import tqdm
-from etils import epath
 from PIL import Image
 
 from beam_pipelines import fingerprint
 from tinygin.config import errors
+from tinygin.config import files
 
 _SAMPLES = 10
 _UNLABELED = 'test'
@@ -74,7 +76,8 @@ def read_info(directory: str) -> tfds.core.DatasetInfo:
     errors.InputError: TFDS cannot read it.
   """
   try:
-    return tfds.builder_from_directory(directory).info
+    with files.local_folder(directory, leave_out='.tfrecord') as folder:
+      return tfds.builder_from_directory(folder).info
   except Exception as error:  # TFDS raises many kinds.
     raise errors.InputError(
       f'{directory} must be a data set that TFDS can read. Received: '
@@ -86,7 +89,8 @@ def read_info(directory: str) -> tfds.core.DatasetInfo:
 def verify(directory: str) -> Result:
   """Reads a data set and returns everything that is wrong with it.
 
-  Memory holds the images of one record file at a time.
+  Memory holds the images of one record file at a time, and 16 bytes for each
+  example.
 
   Args:
     directory: the folder of a version of the data set.
@@ -103,7 +107,7 @@ def verify(directory: str) -> Result:
     rejected=metadata.get('rejected', 0),
   )
   _check_metadata(directory, info, metadata, result)
-  hashes = {}
+  hashes = {name: _Hashes() for name in info.splits}
   with tqdm.tqdm(
     total=sum(split.num_examples for split in info.splits.values()),
     desc='verifying',
@@ -111,23 +115,23 @@ def verify(directory: str) -> Result:
     disable=None,
   ) as progress:
     for name, split in info.splits.items():
-      hashes[name] = {}
-      keys = collections.Counter()
       result.class_counts[name] = collections.Counter()
       for path, count in zip(split.filepaths, split.shard_lengths, strict=True):
-        checksum = metadata.get('sha256', {}).get(os.path.basename(path))
-        examples = _read_file(path, count, checksum, result)
-        _check_examples(os.path.basename(path), examples, info, name, result)
-        for example in examples:
-          keys[example.key] += 1
-          hashes[name][hashlib.sha256(example.image).digest()] = example.key
+        file = os.path.basename(path)
+        checksum = metadata.get('sha256', {}).get(file)
+        examples = _read_file(directory, file, count, checksum, result)
+        _check_examples(file, examples, info, name, result)
+        hashes[name].add(examples)
         progress.update(count)
-      result.faults += [
-        f'{name}: the id {key} must be unique. Received: {uses} times.'
-        for key, uses in keys.items()
-        if uses > 1
-      ]
-  _check_disjoint(hashes, metadata, result)
+  paths = {
+    name: [
+      os.path.join(directory, os.path.basename(path))
+      for path in split.filepaths
+    ]
+    for name, split in info.splits.items()
+  }
+  _check_unique(paths, hashes, result)
+  _check_disjoint(paths, hashes, metadata, result)
   return result
 
 
@@ -154,22 +158,15 @@ def _check_metadata(
     for split in info.splits.values()
     for path in split.filepaths
   }
-  present = {
-    path.name
-    for path in epath.Path(directory).iterdir()
-    if '.tfrecord' in path.name
-  }
+  present = {each for each in files.names(directory) if '.tfrecord' in each}
   result.faults += [
     f'{name} is not part of the data set.'
     for name in sorted(present - declared)
   ]
-  rejected = epath.Path(directory) / fingerprint.REJECTED
+  rejected = os.path.join(directory, fingerprint.REJECTED)
   try:
-    lines = (
-      rejected.read_text(encoding='utf-8').splitlines()
-      if rejected.exists()
-      else []
-    )
+    text = files.read(rejected).decode() if files.exists(rejected) else ''
+    lines = text.splitlines()
     listed = str(len([json.loads(line) for line in lines]))
   except ValueError as error:
     listed = f'none, as it is damaged: {error}'
@@ -187,13 +184,13 @@ class _Example(NamedTuple):
 
 
 def _read_file(
-  path: epath.PathLike, count: int, checksum: str | None, result: Result
+  directory: str, name: str, count: int, checksum: str | None, result: Result
 ) -> list[_Example]:
   """Reads the examples of a record file; notes what is wrong with the file."""
-  name = os.path.basename(path)
   try:
-    content = epath.Path(path).read_bytes()
-    examples = list(_examples(path))
+    with files.local_copy(os.path.join(directory, name)) as path:
+      content = files.read(path)
+      examples = list(_examples(path))
   except FileNotFoundError:
     result.faults.append(f'{name} is missing.')
     return []
@@ -214,8 +211,8 @@ def _read_file(
   return examples
 
 
-def _examples(path: epath.PathLike) -> Iterator[_Example]:
-  for record in tf.data.TFRecordDataset(os.fspath(path)).as_numpy_iterator():
+def _examples(path: str) -> Iterator[_Example]:
+  for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
     values = tf.train.Example.FromString(record).features.feature
     yield _Example(
       values['image'].bytes_list.value[0],
@@ -268,8 +265,55 @@ def _decode(content: bytes) -> np.ndarray:
     return np.asarray(image.convert('RGB'))
 
 
+class _Hashes:
+  """64 bits of the hash of each example's id and image, in little memory."""
+
+  def __init__(self):
+    self.keys = array.array('Q')
+    self.images = array.array('Q')
+
+  def add(self, examples: list[_Example]) -> None:
+    self.keys.extend(_hash(each.key.encode()) for each in examples)
+    self.images.extend(_hash(each.image) for each in examples)
+
+
+def _hash(content: bytes) -> int:
+  return int.from_bytes(hashlib.sha256(content).digest()[:8])
+
+
+def _reread(paths: list[str]) -> Iterator[_Example]:
+  """Yields the examples of files again, except for what cannot be read."""
+  for path in paths:
+    with (
+      contextlib.suppress(OSError, tf.errors.OpError),
+      files.local_copy(path) as copy,
+    ):
+      yield from _examples(copy)
+
+
+def _check_unique(
+  paths: dict[str, list[str]], hashes: dict[str, _Hashes], result: Result
+) -> None:
+  """Notes ids that a split has twice."""
+  for name, found in hashes.items():
+    values, counts = np.unique(found.keys, return_counts=True)
+    if not (repeated := set(values[counts > 1].tolist())):
+      continue
+    uses = collections.Counter(
+      each.key
+      for each in _reread(paths[name])
+      if _hash(each.key.encode()) in repeated
+    )
+    result.faults += [
+      f'{name}: the id {key} must be unique. Received: {n} times.'
+      for key, n in uses.items()
+      if n > 1
+    ]
+
+
 def _check_disjoint(
-  hashes: dict[str, dict[bytes, str]],
+  paths: dict[str, list[str]],
+  hashes: dict[str, _Hashes],
   metadata: dict[str, object],
   result: Result,
 ) -> None:
@@ -280,9 +324,19 @@ def _check_disjoint(
   """
   made_here = metadata.get('parameters', {}).get('ilsvrc.validation_fraction')
   for first, second in itertools.combinations(hashes, 2):
-    ours, theirs = hashes[first], hashes[second]
-    common = sorted(ours.keys() & theirs.keys())
-    if common:
+    common = np.intersect1d(hashes[first].images, hashes[second].images)
+    both = set(common.tolist())
+    if not both:
+      continue
+    ours, theirs = (
+      {
+        hashlib.sha256(each.image).digest(): each.key
+        for each in _reread(paths[name])
+        if _hash(each.image) in both
+      }
+      for name in (first, second)
+    )
+    if common := sorted(ours.keys() & theirs.keys()):
       shown = ', '.join(f'{ours[h]} = {theirs[h]}' for h in common[:_COMMON])
       more = ', …' if len(common) > _COMMON else ''
       (result.faults if made_here else result.notes).append(

@@ -11,10 +11,10 @@ import logging
 import os
 
 from absl import flags
-from etils import epath
 
 from tinygin.config import entry_point
 from tinygin.config import errors
+from tinygin.config import files
 from tinygin.config import native_output
 from tinygin.config import paths
 
@@ -66,19 +66,15 @@ def main(argv: list[str]) -> None:
 
 def _find(root: str) -> list[str]:
   # `glob` would take the characters [, ] and * in `root` for a pattern.
-  found, folders = [], [epath.Path(root)]
+  found, folders = [], [root]
   for _ in range(4):  # data_dir/name/configuration/version
-    found += [
-      os.fspath(each)
-      for each in folders
-      if (each / 'dataset_info.json').exists()
-    ]
+    names = {each: files.names(each) for each in folders}
+    found += [each for each in folders if 'dataset_info.json' in names[each]]
     folders = [
-      child
+      os.path.join(each, name)
       for each in folders
-      if each.is_dir()
-      for child in each.iterdir()
-      if child.is_dir()
+      if each not in found
+      for name in names[each]
     ]
   if not found:
     raise errors.InputError(

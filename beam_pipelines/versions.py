@@ -13,7 +13,6 @@ from PIL import features
 # The modules of this package that run on workers.
 WORKER_MODULES = (
   'archives',
-  'files',
   'indexing',
   'resize',
   'shards',

@@ -1,7 +1,7 @@
 """Times building a data set, compared with other ways to build it.
 
   python -m benchmarks.build_dataset --archive=tiny-imagenet-mini.zip
-      --photos=FOLDER
+      --photos=FOLDER --scale=200000
 
 Records: the images of the archive fill a larger archive in the layout of
 tiny-imagenet-200. These take turns, each in its own process:
@@ -21,8 +21,14 @@ Resizing: photographs (*.JPEG below the folder) become 64 x 64, on one core:
   imagemagick  `convert` with the Mitchell filter, as the demo called it
                (skipped if ImageMagick is not installed)
 
+Scale: an archive like that of ILSVRC2012, with so many images of 64 x 64 pixels
+in 1,000 classes, lies in a bucket on this machine (skipped without the servers
+that tools/clusters/fetch.py downloads). It is built once by one worker and once
+by two, and verified.
+
 Prints medians, ratios, targets, the peak memory of all processes together, and
-the difference of each filter from a reference in float64.
+the difference of each filter from a reference in float64. For the scale, also
+the peak memory of the first process, and the requests to the bucket.
 """
 
 import tinygin.config.environment  # noqa: F401  Before TensorFlow.
@@ -36,11 +42,14 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
+import urllib.request
 import zipfile
 from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import tabulate
@@ -48,12 +57,18 @@ from absl import app
 from absl import flags
 from PIL import Image
 
+from tools.clusters import engines
+from tools.clusters import fetch
+
 _ARCHIVE = flags.DEFINE_string(
   'archive', None, 'A zip file in the layout of tiny-imagenet-200.'
 )
 _PHOTOS = flags.DEFINE_string('photos', None, 'A folder of JPEGs of any size.')
 _EXAMPLES = flags.DEFINE_integer(
   'examples', 110_000, 'Number of examples in the data set.'
+)
+_SCALE = flags.DEFINE_integer(
+  'scale', None, 'Number of images of an archive in a bucket.'
 )
 _ROUNDS = flags.DEFINE_integer(
   'rounds', 3, 'Number of rounds; medians are shown.'
@@ -144,6 +159,10 @@ def main(argv: list[str]) -> None:
       print('Resizing: skipped, no --photos.')
     else:
       _time_resizing(folder)
+    if _SCALE.value is None:
+      print('Scale: skipped, no --scale.')
+    else:
+      _time_scale(pathlib.Path(folder))
 
 
 def _time_records(folder: str) -> None:
@@ -167,7 +186,7 @@ def _time_records(folder: str) -> None:
   memory = collections.defaultdict(int)
   for _ in range(_ROUNDS.value):
     for name, command in commands.items():
-      elapsed, output, peak = _run(command)
+      elapsed, output, peak, _ = _run(command)
       last = output.splitlines()[-1].split()
       if name == 'build':
         seconds['pipeline'].append(float(last[0]))
@@ -192,22 +211,34 @@ def _time_records(folder: str) -> None:
   print('Target of the memory: 1.2 GiB, of all processes together.')
 
 
-def _run(arguments: list[str]) -> tuple[float, str, int]:
-  """Runs Python; returns its seconds, output and peak memory in bytes."""
-  environment = os.environ | {
-    'PYTHONPATH': _PROJECT,
-    'TF_CPP_MIN_LOG_LEVEL': '3',
-  }
+def _run(
+  arguments: list[str], variables: dict[str, str] | None = None
+) -> tuple[float, str, int, int]:
+  """Runs Python.
+
+  Args:
+    arguments: of Python.
+    variables: of the environment. A `PYTHONPATH` is added to the project's.
+
+  Returns:
+    Seconds, output, and the peak memory in bytes of all processes and of the
+    first process.
+  """
+  environment = os.environ | {'TF_CPP_MIN_LOG_LEVEL': '3'} | (variables or {})
+  environment['PYTHONPATH'] = os.pathsep.join(
+    [_PROJECT, (variables or {}).get('PYTHONPATH', '')]
+  )
   start = time.monotonic()
   process = subprocess.Popen(
     [sys.executable, *arguments], cwd=_PROJECT, env=environment, text=True,
     stdout=subprocess.PIPE, stderr=subprocess.PIPE,
   )  # fmt: skip
-  peaks = [0]
+  peaks, first_peaks = [0], [0]
 
   def watch() -> None:
     while process.poll() is None:
       peaks.append(_tree_memory(process.pid))
+      first_peaks.append(_memory(pathlib.Path(f'/proc/{process.pid}')))
       time.sleep(0.1)
 
   watcher = threading.Thread(target=watch)
@@ -217,7 +248,7 @@ def _run(arguments: list[str]) -> tuple[float, str, int]:
   watcher.join()
   if process.returncode:
     raise RuntimeError(error)
-  return elapsed, output, max(peaks)
+  return elapsed, output, max(peaks), max(first_peaks)
 
 
 def _tree_memory(root: int) -> int:
@@ -228,15 +259,23 @@ def _tree_memory(root: int) -> int:
     try:
       for task in (process / 'task').iterdir():
         ahead += map(int, (task / 'children').read_text().split())
-      rollup = (process / 'smaps_rollup').read_text()
     except (OSError, ValueError):
       continue  # It has ended.
-    total += sum(
-      int(line.split()[1]) * 1024
-      for line in rollup.splitlines()
-      if line.startswith('Pss:')
-    )
+    total += _memory(process)
   return total
+
+
+def _memory(process: pathlib.Path) -> int:
+  """Returns the proportional memory of a process, in bytes."""
+  try:
+    rollup = (process / 'smaps_rollup').read_text()
+  except OSError:
+    return 0  # It has ended.
+  return sum(
+    int(line.split()[1]) * 1024
+    for line in rollup.splitlines()
+    if line.startswith('Pss:')
+  )
 
 
 def _enlarge(source: str, target: str, count: int) -> int:
@@ -264,6 +303,83 @@ def _enlarge(source: str, target: str, count: int) -> int:
       f'{_ROOT}val/val_annotations.txt', f'val_0.JPEG\t{ids[0]}\t0\t0\t62\t62\n'
     )
   return len(ids)
+
+
+def _time_scale(folder: pathlib.Path) -> None:
+  """Builds from an archive in a bucket and prints a table."""
+  size = _write_tar(folder / 'train.tar', _SCALE.value)
+  try:
+    with (
+      engines.gcs(folder) as store,
+      (folder / 'train.tar').open('rb') as archive,
+    ):
+      request = urllib.request.Request(
+        store.environment['STORAGE_EMULATOR_HOST']
+        + '/upload/storage/v1/b/bucket/o?uploadType=media&name=train.tar',
+        archive,
+        {'Content-Length': str(size)},
+      )
+      urllib.request.urlopen(request).close()
+      rows = [
+        row for workers in (1, 2) for row in _scale_rows(store, folder, workers)
+      ]
+  except fetch.MissingError as error:
+    print(f'Scale: skipped. {error}')
+    return
+  print(f'\n{_SCALE.value:,} images, an archive of {size / 2**20:,.0f} MiB')
+  headers = ['', 'seconds', 'peak GiB', 'first GiB', 'requests']
+  print(tabulate.tabulate(rows, headers, floatfmt='.2f', intfmt=','))
+  print('Target of the memory of the first process: 1 GiB.')
+
+
+def _scale_rows(
+  store: engines.Bucket, folder: pathlib.Path, workers: int
+) -> Iterator[list[object]]:
+  """Yields what building and verifying took."""
+  bindings = (
+    f"dataset.name = 'scale'; dataset.data_dir = '{store.url}/{workers}';"
+    f"CLASSES = 1000; ilsvrc.source = '{store.url}/train.tar';"
+    'ilsvrc.grouping = None; ilsvrc.examples_per_group = None'
+  )
+  commands = {
+    f'build, {workers} workers': [
+      'build_dataset', '--gin_file=gin/data/ilsvrc61.gin',
+      f'--gin_bindings={bindings}', f'--dask_workers={workers}',
+    ],
+    'verify': ['verify_dataset', f'--data_dir={store.url}/{workers}'],
+  }  # fmt: skip
+  for name, (program, *arguments) in commands.items():
+    log = folder / 'gcs.log'
+    before = log.stat().st_size
+    command = ['-m', f'beam_pipelines.{program}', *arguments]
+    seconds, _, peak, first = _run(command, store.environment)
+    with log.open(encoding='utf-8') as file:
+      file.seek(before)
+      requests = file.read().count(' HTTP/1.1')
+    yield [name, seconds, peak / 2**30, first / 2**30, requests]
+
+
+def _write_tar(path: pathlib.Path, count: int) -> int:
+  """Writes an archive like that of ILSVRC2012; returns its size in bytes."""
+  generator = np.random.default_rng(0)
+  with tarfile.open(path, 'w') as archive:
+    for label, part in enumerate(np.array_split(range(count), 1000)):
+      inner = io.BytesIO()
+      with tarfile.open(fileobj=inner, mode='w') as tar:
+        for i in range(len(part)):
+          noise = generator.integers(0, 256, (8, 8, 3), np.uint8)
+          image = Image.fromarray(noise).resize((_SIZE, _SIZE), Image.BICUBIC)
+          content = io.BytesIO()
+          image.save(content, 'JPEG')
+          _add(tar, f'n{label:08}_{i}.JPEG', content.getvalue())
+      _add(archive, f'n{label:08}.tar', inner.getvalue())
+  return path.stat().st_size
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+  member = tarfile.TarInfo(name)
+  member.size = len(content)
+  archive.addfile(member, io.BytesIO(content))
 
 
 def _time_resizing(folder: str) -> None:

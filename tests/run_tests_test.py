@@ -69,6 +69,14 @@ class RunTestsTest(parameterized.TestCase):
     self.assertIn(f'{project}/../shared/data\n', self._run(project))
     self.assertIn('mine\n', self._run(project, TINYGIN_SHARED_DATA='mine'))
 
+  def test_fetches_what_buckets_need_first(self):
+    project = self._project('#!/bin/sh\necho "$@" >>"$0.log"\n')
+    self._run(project)
+    self.assertEqual(
+      (project / 'bazelw.log').read_text(),
+      'run //tools/clusters:fetch -- buckets\ntest //...\n',
+    )
+
   def _project(self, bazelw: str) -> pathlib.Path:
     """Returns a folder with .ci/run and this bazelw."""
     folder = pathlib.Path(self.create_tempdir().full_path).resolve()
@@ -95,7 +103,8 @@ class RunTestsTest(parameterized.TestCase):
   ) -> subprocess.CompletedProcess[str]:
     """Runs .ci/run where ./bazelw gives this output, status and reports."""
     project = self._project(
-      f'#!/bin/sh\necho "$@"\ncat <<"END" >&2\n{output}END\nexit {status}\n'
+      '#!/bin/sh\n[ "$1" = test ] || exit 1\n'
+      f'echo "$@"\ncat <<"END" >&2\n{output}END\nexit {status}\n'
     )
     for target, cases in reports.items():
       folder = project / 'bazel-testlogs' / target

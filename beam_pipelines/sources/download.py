@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import tqdm
 
-from beam_pipelines import files
 from tinygin.config import errors
+from tinygin.config import files
 
 _BLOCK = 1 << 20
 _TIMEOUT_SECONDS = 60
@@ -70,7 +70,7 @@ def check(path: str, remote: RemoteFile, advice: str) -> None:
 
 def sha256(path: str) -> str:
   """Returns the SHA-256 of a file's content in hexadecimal."""
-  with files.open_file(path) as file:
+  with files.open_file(path, _BLOCK) as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 

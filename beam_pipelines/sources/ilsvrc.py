@@ -22,11 +22,11 @@ from annotated_types import Ge
 from annotated_types import Interval
 
 from beam_pipelines import archives
-from beam_pipelines import files
 from beam_pipelines import fingerprint
 from beam_pipelines import grouping as groupings
 from beam_pipelines import indexing
 from tinygin.config import errors
+from tinygin.config import files
 
 _FILE = re.compile(r'((?:.*/)?(n\d{8}))/([^/]+)')
 # The images of one class, sorted by file name.
@@ -45,8 +45,8 @@ class Ilsvrc:
   classes provide more.
 
   An image belongs to the validation split if the first 64 bits of the SHA-256
-  of its file, divided by 2^64, are below `validation_fraction`. So copies of an
-  image are always in the same split.
+  of its file's size and last 4,096 bytes, divided by 2^64, are below
+  `validation_fraction`. So copies of an image are always in the same split.
 
   Attributes:
     source: the path or URL of the archive or folder; see `files`.
@@ -118,6 +118,7 @@ class Ilsvrc:
       class_names=self._group_names(groups),
       splits={'train': found, 'validation': []},
       validation_fraction=self.validation_fraction,
+      identity=self.identity(),
     )
 
   def _names(self) -> dict[str, str]:
@@ -165,7 +166,8 @@ def _images(path: str) -> dict[str, _Images]:
     errors.InputError: there are none, or a class has several folders.
   """
   images, folders = collections.defaultdict(dict), {}
-  for name, member in sorted(archives.members(path).items()):
+  members = archives.members(path)
+  for name in sorted(members):
     match = _FILE.fullmatch(name)
     if match is None or indexing.image_key(match[3]) is None:
       continue
@@ -176,7 +178,7 @@ def _images(path: str) -> dict[str, _Images]:
         f'{folders[wordnet_id]} and {folder}. Bind the folder that holds the '
         f'training images alone.'
       )
-    images[wordnet_id][file] = member
+    images[wordnet_id][file] = members[name]
   if not images:
     raise errors.InputError(
       f'{path} must hold images like n01440764/n01440764_10026.JPEG, in '

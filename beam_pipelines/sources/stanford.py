@@ -16,16 +16,17 @@ other frameworks sort them into a folder for each class.
 
 import collections
 import dataclasses
+import os
 import pathlib
 
 import gin
 
 from beam_pipelines import archives
-from beam_pipelines import files
 from beam_pipelines import fingerprint
 from beam_pipelines import indexing
 from beam_pipelines.sources import download
 from tinygin.config import errors
+from tinygin.config import files
 
 _IMAGE_SIZE = 64
 _SHOWN_FAULTS = 20
@@ -44,26 +45,22 @@ class Stanford:
   source: str
 
   def identity(self) -> dict[str, object]:
-    """Returns an archive's SHA-256, or the names and sizes in a folder.
+    """Returns the SHA-256 of the official archive, or a digest of the members.
+
+    It covers their names, sizes and, in a zip archive, CRC-32.
 
     Raises:
-      errors.InputError: the file is a damaged copy of the official archive.
+      errors.InputError: the archive is damaged.
     """
     official = official_archive()
     if self.source == official.url:
       return {'stanford.sha256': official.sha256}
     try:
       path = files.find(self.source, 'stanford.source')
-      found = files.list_files(path)
+      files.list_files(path)
     except errors.InputError:
-      return {'stanford.sha256': fingerprint.UNKNOWN}
-    if found[0].path != path:
-      listing = fingerprint.digest([(file.name, file.size) for file in found])
-      return {'stanford.files': listing}
-    if found[0].size == official.size:
-      download.check(path, official, 'Fetch it again.')
-      return {'stanford.sha256': official.sha256}
-    return {'stanford.sha256': download.sha256(path)}
+      return {'stanford.members': fingerprint.UNKNOWN}
+    return _identity(path, archives.members(path))
 
   def index(self, downloads: str) -> indexing.Index:
     """Lists the archive's examples, after downloading it if necessary.
@@ -96,7 +93,8 @@ def index_archive(path: str) -> indexing.Index:
   Raises:
     errors.InputError: names everything that is wrong in the archive.
   """
-  archive = _Archive(path)
+  members = archives.members(path)
+  archive = _Archive(path, members)
   wordnet_ids = tuple(sorted(archive.lines('wnids.txt')))
   if len(set(wordnet_ids)) != len(wordnet_ids):
     archive.faults.append('wnids.txt must not repeat an id.')
@@ -111,16 +109,30 @@ def index_archive(path: str) -> indexing.Index:
   }
   names = _class_names(archive, wordnet_ids)
   archive.raise_faults()
-  return indexing.Index(path, wordnet_ids, names, splits, 0.0)
+  identity = _identity(path, members)
+  return indexing.Index(path, wordnet_ids, names, splits, 0.0, identity)
+
+
+def _identity(
+  path: str, members: dict[str, archives.Member]
+) -> dict[str, object]:
+  official = official_archive()
+  # An archive in a bucket would be read twice.
+  is_local = not files.is_remote(path) and os.path.isfile(path)
+  if is_local and os.path.getsize(path) == official.size:
+    download.check(path, official, 'Fetch it again.')
+    return {'stanford.sha256': official.sha256}
+  listed = [(each.name, each.size, each.crc) for each in members.values()]
+  return {'stanford.members': fingerprint.digest(sorted(listed))}
 
 
 class _Archive:
   """An archive's members by folder, and the faults found in it."""
 
-  def __init__(self, path: str):
+  def __init__(self, path: str, members: dict[str, archives.Member]):
     self.path = path
     self.faults: list[str] = []
-    self._members = archives.members(path)
+    self._members = members
     self._root = self._find_root()
     self._folders = collections.defaultdict(dict)
     for name, member in self._members.items():

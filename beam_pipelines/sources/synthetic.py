@@ -26,10 +26,10 @@ from PIL import Image
 from PIL import ImageChops
 from PIL import ImageDraw
 
-from beam_pipelines import files
 from beam_pipelines import fingerprint
 from beam_pipelines import indexing
 from beam_pipelines.sources import stanford
+from tinygin.config import files
 
 # Part of the content's identity: raise it when the drawing changes.
 _DRAWING_VERSION = 2
@@ -108,7 +108,8 @@ class Synthetic:
     path = os.path.join(downloads, f'synthetic-{digest[:16]}.zip')
     if not files.exists(path):
       self.write(path)
-    return stanford.index_archive(path)
+    index = stanford.index_archive(path)
+    return dataclasses.replace(index, identity=self.identity())
 
   def write(self, path: str) -> None:
     """Draws all images into a zip archive, which appears once complete."""

@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from typing import Any
@@ -14,13 +12,14 @@ import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import dataset_builder
 
-from beam_pipelines import files
 from beam_pipelines import fingerprint
 from beam_pipelines import indexing
+from beam_pipelines import lease
 from beam_pipelines import shards
 from beam_pipelines import validation_split
 from beam_pipelines import versions
 from beam_pipelines.sources import stanford
+from tinygin.config import files
 from tinygin.config import loading
 from tinygin.config import paths
 
@@ -75,6 +74,7 @@ class Builder(dataset_builder.FileReaderBuilder):
     self,
     *,
     index: indexing.Index | None = None,
+    url: str | None = None,
     download_dir: epath.PathLike | None = None,
     **kwargs: Any,
   ) -> None:
@@ -86,6 +86,9 @@ class Builder(dataset_builder.FileReaderBuilder):
 
     Args:
       index: the source's examples, if already known.
+      url: of the data set's folder, on any file system of fsspec. TFDS keeps
+        only a copy of its own files in its folder. None: everything is in the
+        folder of TFDS.
       download_dir: for archives; None: `downloads` next to the data sets.
       **kwargs: for TFDS.
 
@@ -98,8 +101,14 @@ class Builder(dataset_builder.FileReaderBuilder):
       self._index = index or indexing.read_index(
         declared.source, declared.classes, os.fspath(downloads)
       )
-    with _alone_in(self.data_path.parent):
+    self._url = url
+    parent = os.path.dirname(url or os.fspath(self.data_path))
+    with _alone_in(parent) as self._lease:
+      if url and 'dataset_info.json' in files.names(url):
+        return
       super().download_and_prepare(download_dir=downloads, **kwargs)
+      if url:
+        _publish(self.data_path, url)
     self.info.read_from_directory(self.data_dir)
 
   def _download_and_prepare(
@@ -107,7 +116,10 @@ class Builder(dataset_builder.FileReaderBuilder):
     dl_manager: tfds.download.DownloadManager,
     download_config: tfds.download.DownloadConfig,
   ) -> None:
-    """Writes the record files into `self.data_path`, which TFDS renames."""
+    """Writes the record files into `self.data_path`, which TFDS renames.
+
+    With a URL, they are written there.
+    """
     declared, options = (
       self.builder_config.dataset,
       download_config.beam_options,
@@ -115,22 +127,24 @@ class Builder(dataset_builder.FileReaderBuilder):
     if declared.source == stanford.Stanford(stanford.official_archive().url):
       # TFDS takes the download size from this.
       dl_manager._recorded_url_infos.update(self.url_infos)
-    parameters = declared.parameters()
+    target = self._url or os.fspath(self.data_path)
+    parameters = declared.parameters(self._index.identity)
     digest = fingerprint.digest(parameters)
     work = self._work_folder(digest)
-    index = validation_split.hold_out(self._index, os.fspath(work), options)
-    reports = shards.write(index, os.fspath(work), declared, options)
+    index = validation_split.hold_out(self._index, work, options)
+    reports = shards.write(index, work, declared, options)
     rejected = shards.rejected(reports, declared.max_bad_images)
-    files = [report for found in reports.values() for report in found]
-    for file in files:
-      epath.Path(file.path).replace(
-        self.data_path / os.path.basename(file.path)
-      )
+    self._lease.check()
+    if self._url:
+      files.remove_folder(target)  # Of a build that ended at this point.
+    written = [report for found in reports.values() for report in found]
+    for each in written:
+      files.move(each.path, os.path.join(target, os.path.basename(each.path)))
     if rejected:
       lines = ''.join(json.dumps(each) + '\n' for each in rejected)
       path = self.data_path / fingerprint.REJECTED
       path.write_text(lines, encoding='utf-8')
-    work.rmtree()
+    files.remove_folder(work)
 
     self.info.features['label'].names = list(index.class_names)
     self.info.set_splits(self._splits(reports))
@@ -138,21 +152,21 @@ class Builder(dataset_builder.FileReaderBuilder):
       fingerprint=digest,
       parameters=parameters,
       rejected=len(rejected),
-      sha256={os.path.basename(each.path): each.sha256 for each in files},
+      sha256={os.path.basename(each.path): each.sha256 for each in written},
       source=repr(declared.source),
       versions=versions.current(),
       wordnet_ids=index.wordnet_ids,
     )
 
-  def _work_folder(self, digest: str) -> epath.Path:
-    """Makes the folder of unfinished files; removes those of other builds."""
+  def _work_folder(self, digest: str) -> str:
+    """Returns the folder of unfinished files; removes those of other builds."""
+    parent = os.path.dirname(self._url or os.fspath(self.data_path))
     prefix = f'.{self.version}-'
-    work = self.data_path.parent / f'{prefix}{digest[:16]}'
-    for other in self.data_path.parent.iterdir():
-      if other.name.startswith(prefix) and other.name != work.name:
-        other.rmtree()
-    work.mkdir(exist_ok=True)
-    return work
+    work = f'{prefix}{digest[:16]}'
+    for other in files.names(parent) - {work}:
+      if other.startswith(prefix):
+        files.remove_folder(os.path.join(parent, other))
+    return os.path.join(parent, work)
 
   def _log_download_bytes(self) -> None:
     """Prints nothing: TFDS does not know the sizes."""
@@ -185,39 +199,32 @@ def _load_config(name: str) -> TinyImagenetConfig:
   )
 
 
-@contextlib.contextmanager
-def _alone_in(directory: epath.Path) -> Iterator[None]:
-  """Makes and locks a folder that only one build at a time may use.
+def _publish(folder: epath.Path, url: str) -> None:
+  """Copies the files of TFDS to a URL.
 
-  The kernel releases the lock when the process ends for any reason. So any
-  half-built data set in the folder is abandoned once the lock is held. Buckets
-  have no locks: there, users must start one build at a time.
+  A data set without `dataset_info.json` does not count as built. So this file
+  is the last one: a bucket has no folders that could be renamed.
   """
-  if files.is_remote(os.fspath(directory)):
-    yield
-    return
-  handle = _lock(directory)
+  *others, last = sorted(
+    folder.iterdir(), key=lambda path: path.name == 'dataset_info.json'
+  )
+  for path in (*others, last):
+    files.write_bytes(os.path.join(url, path.name), path.read_bytes())
+
+
+@contextlib.contextmanager
+def _alone_in(directory: str) -> Iterator[lease.Lease]:
+  """Makes a folder that only one build at a time uses.
+
+  Any half-built data set in it is abandoned once the lease is held.
+  """
   try:
-    for abandoned in directory.glob('incomplete.*'):
-      abandoned.rmtree()
-    yield
+    with lease.hold(directory) as held:
+      for name in files.names(directory):
+        if name.startswith('incomplete.'):
+          files.remove_folder(os.path.join(directory, name))
+      yield held
   finally:
-    with contextlib.suppress(OSError):
-      os.rmdir(directory)  # Only if nothing was built in it.
-    os.close(handle)
-
-
-def _lock(directory: epath.Path) -> int:
-  """Makes and locks a folder; returns the open file that holds the lock."""
-  while True:
-    directory.mkdir(parents=True, exist_ok=True)
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      print(f'Waiting for another build in {directory}', file=sys.stderr)
-      fcntl.flock(handle, fcntl.LOCK_EX)
-    # Another build that failed may have removed the folder in the meantime.
-    if os.fstat(handle).st_nlink:
-      return handle
-    os.close(handle)
+    if not files.is_remote(directory):
+      with contextlib.suppress(OSError):
+        os.rmdir(directory)  # Only if nothing was built in it.

@@ -23,7 +23,7 @@ class _Source:
       for name in self.names
     ]
     return indexing.Index(
-      'a.zip', ('n1', 'n2'), ('a', 'b'), {'train': found}, 0.0
+      'a.zip', ('n1', 'n2'), ('a', 'b'), {'train': found}, 0.0, {}
     )
 
 
@@ -42,6 +42,14 @@ class IndexingTest(parameterized.TestCase):
       f'Duplicates in the train split of a.zip: n1/x.JPEG, {name}',
     ):
       indexing.read_index(_Source(['n1/x.JPEG', name, 'a/y.png']), 2, 'unused')
+
+  def test_packed_examples(self):
+    source = _Source(['n1/ä.JPEG', 'n2/b.png', 'n2/c.jpg'])
+    expected = source.index('unused').splits['train']
+    found = indexing.read_index(source, 2, 'unused').splits['train']
+    self.assertEqual(list(found), expected)
+    self.assertEqual(list(found.take([2, 0])), [expected[2], expected[0]])
+    self.assertEmpty(found.take([]))
 
   def test_long_lists_are_shortened(self):
     self.assertEqual(

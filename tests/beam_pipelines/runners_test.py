@@ -3,7 +3,6 @@
 import base64
 import bz2
 import contextlib
-import fcntl
 import http.server
 import io
 import json
@@ -25,6 +24,7 @@ from absl.testing import parameterized
 from apache_beam.options import pipeline_options
 from apache_beam.portability.api import beam_runner_api_pb2
 
+from beam_pipelines import lease
 from beam_pipelines import runners
 from beam_pipelines import shards
 from beam_pipelines import tasks
@@ -259,7 +259,7 @@ class RunnersTest(parameterized.TestCase):
   def test_two_builds_at_once(self):
     data_dir = self.create_tempdir().full_path
     folder = os.path.join(data_dir, 'tiny_imagenet/small')
-    lock = self._lock(folder)
+    other = self._lease(folder)
     builds = [self._start(data_dir) for _ in range(2)]
     for build in builds:
       self.assertEqual(
@@ -269,7 +269,7 @@ class RunnersTest(parameterized.TestCase):
           f'Waiting for another build in {folder}\n',
         ],
       )
-    os.close(lock)
+    other.release()
     for build in builds:
       _, error = build.communicate()
       self.assertEqual(build.returncode, 0, error)
@@ -280,15 +280,13 @@ class RunnersTest(parameterized.TestCase):
     data_dir = self.create_tempdir().full_path
     folder = os.path.join(data_dir, 'tiny_imagenet/small')
     waiting = f'Waiting for another build in {folder}\n'
-    failed = self._lock(folder)
+    failed = self._lease(folder)
     build = self._start(data_dir)
     self.assertEqual(build.stderr.readline(), f'Building {folder}/1.0.0\n')
     self.assertEqual(build.stderr.readline(), waiting)
-    os.rmdir(folder)
-    third = self._lock(folder)
-    os.close(failed)
-    self.assertEqual(build.stderr.readline(), waiting)
-    os.close(third)
+    failed.release()
+    with contextlib.suppress(OSError):  # The build may be there already.
+      os.rmdir(folder)
     _, error = build.communicate()
     self.assertEqual(build.returncode, 0, error)
     self.assertEqual(_digests(data_dir), _digests(self.local))
@@ -411,11 +409,10 @@ class RunnersTest(parameterized.TestCase):
       sorted(each.unique_name for each in proto.components.transforms.values()),
     )
 
-  def _lock(self, folder):
-    os.makedirs(folder)
-    lock = os.open(folder, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    return lock
+  def _lease(self, folder):
+    held = lease.Lease(folder)
+    self.assertTrue(held.acquire())
+    return held
 
   def _wait_for_server(self, process, port):
     """Waits until the process, which must live, answers at a port."""

@@ -10,8 +10,8 @@ import sys
 
 import tensorflow as tf
 from absl.testing import absltest
-from etils import epath
 
+from tinygin.config import files
 from tinygin.reporting import provenance
 
 _SOURCE = 'RATE = 0.5\n'
@@ -112,12 +112,9 @@ class ProvenanceTest(absltest.TestCase):
       self.assertIsNone(provenance.data_set(str(self.root))['fingerprint'])
 
   def test_a_data_set_with_a_url(self):
-    url = 'gs://bucket/data'
-    files = {f'{url}/metadata.json': '{"fingerprint": "abc"}'}
-    with absltest.mock.patch.object(
-      type(epath.Path(url)), 'read_text', lambda path: files[os.fspath(path)]
-    ):
-      found = provenance.data_set(url)
+    url = 'memory://bucket/data'
+    files.write_bytes(f'{url}/metadata.json', b'{"fingerprint": "abc"}')
+    found = provenance.data_set(url)
     self.assertEqual(found, {'directory': url, 'fingerprint': 'abc'})
 
 

@@ -4,7 +4,6 @@ Examples have the features `image` and `label`, as in TFDS's image data sets.
 """
 
 import contextlib
-import errno
 import math
 import mmap
 import os
@@ -17,11 +16,14 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tinygin.config import errors
+from tinygin.config import files
 from tinygin.data import pipelines
 
 Instructions = Sequence[tfds.core.utils.shard_utils.FileInstruction]
 
 _BATCH = 256
+# Of the operating system, in an error of TensorFlow.
+_PYTHON_ERROR = re.compile(r'\w+Error: \[Errno .*')
 # A record is its length, a checksum of the length, the data and a checksum of
 # the data.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
@@ -54,15 +56,9 @@ def decoded(
     memory.madvise(mmap.MADV_HUGEPAGE)
   images = np.frombuffer(memory, np.uint8).reshape(count, *image_shape)
   labels = np.empty(count, np.int64)
-  parts = tf.data.Dataset.from_tensor_slices(
-    (
-      [each.filename for each in instructions],
-      np.array([each.skip for each in instructions], np.int64),
-      np.array([each.take for each in instructions], np.int64),
-    )
-  )
   examples = (
-    parts.flat_map(
+    _parts(instructions)
+    .flat_map(
       lambda path, skip, take: (
         tf.data.TFRecordDataset(path).skip(skip).take(take)
       )
@@ -127,14 +123,11 @@ class StoredImages:
 
   def _read(self, indices: np.ndarray) -> np.ndarray:
     records = np.empty(len(indices), object)
-    for place, index in enumerate(indices):
-      path, size = self._paths[self._files[index]], self._sizes[index]
-      # There may be more files than a process can keep open.
-      with open(path, 'rb', buffering=0) as file:
-        record = os.pread(file.fileno(), size, self._offsets[index])
-      if len(record) < size:
-        raise OSError(errno.EIO, 'Ends too early', path)
-      records[place] = record
+    records[:] = files.read_ranges(
+      [self._paths[file] for file in self._files[indices]],
+      self._offsets[indices],
+      self._sizes[indices],
+    )
     return records
 
 
@@ -150,7 +143,7 @@ def reading() -> Iterator[None]:
   try:
     yield
   except tf.errors.UnknownError as error:  # OSError among them.
-    reason = re.search(r'\w+Error: \[Errno .*', error.message)
+    reason = _PYTHON_ERROR.search(error.message)
     if reason is None:
       raise
     raise errors.RunError(
@@ -179,7 +172,8 @@ def stored(
   """
   paths = [each.filename for each in instructions]
   batches = (
-    tf.data.TFRecordDataset(paths)
+    _parts(instructions)
+    .flat_map(lambda path, skip, take: tf.data.TFRecordDataset(path))
     .batch(_BATCH)
     .map(
       lambda records: (tf.strings.length(records), _labels(records)),
@@ -198,13 +192,13 @@ def stored(
     here = slice(first, first + each.examples_in_shard)
     ends = np.cumsum(sizes[here] + _FRAME_BYTES, dtype=np.int64)
     offsets[here] = ends - sizes[here] - _FOOTER_BYTES
-    if ends[-1] != os.path.getsize(each.filename):
+    if ends[-1] != files.size(each.filename):
       raise _unexpected(instructions, 'other counts in some of the files')
     chosen[first + each.skip :][: each.take] = True
     first = here.stop
-  files = np.repeat(np.arange(len(paths)), counts)
+  places = np.repeat(np.arange(len(paths)), counts)
   images = StoredImages(
-    paths, files[chosen], offsets[chosen], sizes[chosen], image_shape
+    paths, places[chosen], offsets[chosen], sizes[chosen], image_shape
   )
   return images, tf.convert_to_tensor(labels[chosen])
 
@@ -230,6 +224,21 @@ def decode_images(
   )
 
 
+def _parts(instructions: Instructions) -> tf.data.Dataset:
+  """Yields local files and what to read of them: path, skip, take.
+
+  A copy of a file in a bucket is removed when the next file is asked for.
+  """
+
+  def parts() -> Iterator[tuple[str, int, int]]:
+    for each in instructions:
+      with files.local_copy(each.filename) as path:
+        yield path, each.skip, each.take
+
+  types = (tf.TensorSpec((), tf.string), *[tf.TensorSpec((), tf.int64)] * 2)
+  return tf.data.Dataset.from_generator(parts, output_signature=types)
+
+
 def _labels(records: tf.Tensor) -> tf.Tensor:
   features = {'label': tf.io.FixedLenFeature([], tf.int64)}
   return tf.io.parse_example(records, features)['label']
@@ -244,7 +253,21 @@ def _undamaged(
     tf.errors.DataLossError,
     tf.errors.InvalidArgumentError,
     tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.UnknownError,
   ) as error:
+    if python_error := _PYTHON_ERROR.search(error.message):
+      reason = python_error[0]
+    else:
+      # TensorFlow puts the names of its operations around the message.
+      reason = error.message.rpartition('}}')[2].partition(' [Op')[0].strip()
+    unreadable = (tf.errors.PermissionDeniedError, tf.errors.UnknownError)
+    missing = reason.startswith('FileNotFoundError')
+    if isinstance(error, unreadable) and not missing:
+      raise errors.RunError(
+        'The files of the data set must be readable. Received: '
+        f'{reason.splitlines()[0]}. Restore the files, then start again.'
+      ) from error
     faults = [
       f'{os.path.basename(each.filename)}, which is {fault}'
       for each in instructions
@@ -252,20 +275,14 @@ def _undamaged(
     ]
     received = '; '.join(faults) or 'a damaged image or label'
     raise _unexpected(instructions, received) from error
-  except (tf.errors.PermissionDeniedError, tf.errors.UnknownError) as error:
-    # TensorFlow puts the names of its operations around the message.
-    reason = error.message.rpartition('}}')[2].partition(' [Op')[0].strip()
-    raise errors.RunError(
-      'The files of the data set must be readable. Received: '
-      f'{reason.splitlines()[0]}. Restore the files, then start again.'
-    ) from error
 
 
 def _fault(path: str) -> str | None:
   try:
-    for _ in tf.data.TFRecordDataset(path).batch(_BATCH):
-      pass
-  except tf.errors.NotFoundError:
+    with files.local_copy(path) as local:
+      for _ in tf.data.TFRecordDataset(local).batch(_BATCH):
+        pass
+  except (FileNotFoundError, tf.errors.NotFoundError):
     return 'missing'
   except tf.errors.DataLossError:
     return 'damaged'

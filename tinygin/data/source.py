@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tinygin.config import errors
+from tinygin.config import files
 from tinygin.data import records
 
 
@@ -117,7 +119,8 @@ def read(directory: str, split: str, memory_limit_mib: int) -> Split:
     RunError: a file could not be read.
   """
   try:
-    info = tfds.builder_from_directory(directory).info
+    with files.local_folder(directory, leave_out='.tfrecord') as folder:
+      info = tfds.builder_from_directory(folder).info
   except Exception as error:  # TFDS raises many kinds.
     raise errors.InputError(
       f'{directory} must be a data set that TFDS can read. Received: '
@@ -140,7 +143,14 @@ def read(directory: str, split: str, memory_limit_mib: int) -> Split:
   read_images = (
     records.decoded if size <= memory_limit_mib * 2**20 else records.stored
   )
-  images, labels = read_images(split_info.file_instructions, image_shape)
+  instructions = [
+    dataclasses.replace(
+      each,
+      filename=os.path.join(directory, os.path.basename(each.filename)),
+    )
+    for each in split_info.file_instructions
+  ]
+  images, labels = read_images(instructions, image_shape)
   return Split(
     name=split,
     images=images,

@@ -11,9 +11,9 @@ import sys
 from typing import Any
 
 import tensorflow as tf
-from etils import epath
 
 from tinygin.config import environment
+from tinygin.config import files
 from tinygin.config import paths
 
 _PACKAGES = (
@@ -72,8 +72,8 @@ def data_set(directory: str) -> dict[str, str | None]:
     data set that tinygin did not build, or whose metadata cannot be read.
   """
   try:
-    known = json.loads((epath.Path(directory) / 'metadata.json').read_text())
-  except (OSError, ValueError, tf.errors.OpError):
+    known = json.loads(files.read(os.path.join(directory, 'metadata.json')))
+  except (OSError, ValueError):
     known = None
   fingerprint = known.get('fingerprint') if isinstance(known, dict) else None
   return {'directory': directory, 'fingerprint': fingerprint}

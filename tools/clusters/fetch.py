@@ -1,14 +1,17 @@
-"""Downloads the engines that start.py starts, and checks their checksums.
+"""Downloads what the tests of clusters and buckets need; checks checksums.
 
-  python tools/clusters/fetch.py
+  ./bazelw run //tools/clusters:fetch -- [engines | buckets]
 
-They take 800 MB in the folder $TINYGIN_CLUSTERS, by default tinygin/clusters in
-the user's cache folder. Exit status 1: one of them could not be downloaded.
+The engines take 800 MB. For buckets, the clients and servers that imitate
+object stores take 350 MB. They are kept in the folder $TINYGIN_CLUSTERS, by
+default tinygin/clusters in the user's cache folder. Exit status 1: one of them
+could not be downloaded.
 
 Flink and Spark come from their Python packages. Maven collects Beam's libraries
 for a job server, and Go builds Prism.
 """
 
+import argparse
 import dataclasses
 import hashlib
 import os
@@ -28,6 +31,10 @@ FLINK = 'flink-1.19.3'
 FLINK_JOB_SERVER = f'flink-job-server-{BEAM_JOB_SERVERS}'
 SPARK = 'spark-3.5.9'
 SPARK_JOB_SERVER = f'spark-job-server-{BEAM_JOB_SERVERS}'
+# Some of their packages are compiled for one version of Python.
+_PYTHON = f'python{sys.version_info.major}.{sys.version_info.minor}'
+BUCKET_CLIENTS = f'bucket-clients-2026.10-{_PYTHON}'
+BUCKET_SERVERS = f'bucket-servers-2026.11-{_PYTHON}'
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _COPY_DEPENDENCIES = (
@@ -57,7 +64,7 @@ def find(name: str) -> pathlib.Path:
   path = folder() / name
   if not path.is_dir():
     raise MissingError(
-      f'{path} is missing. Run: python tools/clusters/fetch.py'
+      f'{path} is missing. Run: ./bazelw run //tools/clusters:fetch'
     )
   return path
 
@@ -78,8 +85,12 @@ def java() -> str:
 
 def main() -> int:
   """Downloads what is missing; returns the exit status."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('group', nargs='?', choices=list(_GROUPS))
+  group = parser.parse_args().group
+  wanted = _GROUPS[group] if group else _ENGINES | _BUCKETS
   status = 0
-  for name, fetch in _ENGINES.items():
+  for name, fetch in wanted.items():
     target = folder() / name
     if target.is_dir():
       print(f'Found {target}', flush=True)
@@ -192,6 +203,23 @@ class _JobServer:
     return text
 
 
+@dataclasses.dataclass(frozen=True)
+class _Packages:
+  """Python packages, in a folder that can be added to `PYTHONPATH`.
+
+  Attributes:
+    lock: a file of requirements with the hash of each package.
+  """
+
+  lock: pathlib.Path
+
+  def __call__(self, target: pathlib.Path) -> None:
+    _run(
+      sys.executable, '-m', 'pip', 'install', '--no-deps', '--require-hashes',
+      f'--target={target}', f'--requirement={self.lock}',
+    )  # fmt: skip
+
+
 def _digest(directory: pathlib.Path) -> str:
   """Returns one SHA-256 for the names and contents of all files."""
   digest = hashlib.sha256()
@@ -230,7 +258,8 @@ def _run(program: str, *arguments: str, cwd: pathlib.Path | None = None) -> str:
   return result.stdout
 
 
-_ENGINES: dict[str, Callable[[pathlib.Path], None]] = {
+_Fetch = Callable[[pathlib.Path], None]
+_ENGINES: dict[str, _Fetch] = {
   PRISM: _build_prism,
   FLINK: _Distribution(
     'apache-flink-libraries==1.19.3',
@@ -255,6 +284,12 @@ _ENGINES: dict[str, Callable[[pathlib.Path], None]] = {
     engine=SPARK,
   ),
 }
+
+_BUCKETS: dict[str, _Fetch] = {
+  BUCKET_CLIENTS: _Packages(_HERE.parents[1] / 'requirements-buckets.txt'),
+  BUCKET_SERVERS: _Packages(_HERE / 'bucket_servers.txt'),
+}
+_GROUPS = {'engines': _ENGINES, 'buckets': _BUCKETS}
 
 if __name__ == '__main__':
   sys.exit(main())

@@ -232,10 +232,13 @@ class StanfordTest(parameterized.TestCase):
       }
     self.assertEqual(
       dataclasses.replace(
-        stanford.index_archive(self._changed(tables)), origin='', splits={}
+        stanford.index_archive(self._changed(tables)),
+        origin='',
+        splits={},
+        identity={},
       ),
       dataclasses.replace(
-        stanford.index_archive(self.good), origin='', splits={}
+        stanford.index_archive(self.good), origin='', splits={}, identity={}
       ),
     )
 
@@ -273,7 +276,7 @@ class StanfordTest(parameterized.TestCase):
   def test_missing_archive(self):
     source = stanford.Stanford(os.path.join(self.folder, 'none.zip'))
     self.assertEqual(
-      source.identity(), {'stanford.sha256': fingerprint.UNKNOWN}
+      source.identity(), {'stanford.members': fingerprint.UNKNOWN}
     )
     with self.assertRaisesRegex(
       errors.InputError,

@@ -1,4 +1,6 @@
+import errno
 import os
+import pathlib
 from unittest import mock
 
 import fsspec
@@ -6,8 +8,8 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from fsspec.implementations import memory
 
-from beam_pipelines import files
 from tinygin.config import errors
+from tinygin.config import files
 
 MEMORY = fsspec.filesystem('memory')
 
@@ -20,6 +22,7 @@ class FilesTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     MEMORY.store.clear()
+    MEMORY.pseudo_dirs[:] = ['']
     self.temporary = self.create_tempdir()
     self.folder = self.temporary.full_path
 
@@ -58,8 +61,73 @@ class FilesTest(parameterized.TestCase):
     self.assertEqual(_names(path), [('a', 1)])
     with files.write(f'{path}/a') as file:
       file.write(b'new')
-    with files.open_file(f'{path}/a') as file:
-      self.assertEqual(file.read(), b'new')
+    self.assertEqual(files.read(f'{path}/a'), b'new')
+
+  @parameterized.parameters('local', 'memory')
+  def test_reads_ranges(self, place):
+    path = self._create(place, a=b'0123456789', b=b'abc')
+    a, b = f'{path}/a', f'{path}/b'
+    self.assertEqual(
+      files.read_ranges([a, b, a, a], [0, 1, 8, 5], [2, 2, 2, 0]),
+      [b'01', b'bc', b'89', b''],
+    )
+    for offset in (2, 7):
+      with self.assertRaises(OSError) as caught:
+        files.read_ranges([a, b], [0, offset], [2, 2])
+      self.assertEqual(caught.exception.filename, b)
+    with self.assertRaises(FileNotFoundError) as caught:
+      files.read_ranges([a, f'{path}/c'], [0, 0], [2, 2])
+    self.assertEqual(caught.exception.filename, f'{path}/c')
+    self.assertEqual(caught.exception.errno, errno.ENOENT)
+
+  @parameterized.parameters('local', 'memory')
+  def test_moves_and_removes(self, place):
+    path = self._create(place, a=b'1', b__c=b'2', b__d__e=b'3')
+    files.move(f'{path}/b/c', f'{path}/a')
+    self.assertEqual(files.read(f'{path}/a'), b'2')
+    self.assertEqual(files.names(path), {'a', 'b'})
+    self.assertEqual(files.names(f'{path}/b'), {'d'})
+    self.assertEqual(files.names(f'{path}/a'), set())
+    self.assertEqual(files.names(f'{path}/none'), set())
+    for _ in range(2):
+      files.remove(f'{path}/a')
+      files.remove_folder(f'{path}/b')
+    self.assertEqual(files.names(path), set())
+
+  @parameterized.parameters('local', 'memory')
+  def test_creates_only_once(self, place):
+    path = self._create(place, a=b'1')
+    files.create(f'{path}/b', b'2')
+    with self.assertRaises(FileExistsError):
+      files.create(f'{path}/b', b'3')
+    self.assertEqual(files.read(f'{path}/b'), b'2')
+
+  @parameterized.parameters('local', 'memory')
+  def test_local_copies(self, place):
+    path = self._create(place, a=b'1', b__x=b'2', big=b'3')
+    with files.local_copy(f'{path}/a') as copy:
+      self.assertEqual(pathlib.Path(copy).read_bytes(), b'1')
+    self.assertEqual(os.path.exists(copy), place == 'local')
+    with files.local_folder(path, leave_out='ig') as copy:
+      expected = ['a', 'b', 'big'] if place == 'local' else ['a']
+      self.assertCountEqual(os.listdir(copy), expected)
+    self.assertEqual(os.path.exists(copy), place == 'local')
+
+  @parameterized.parameters(
+    (FileNotFoundError('bucket/a'), errno.ENOENT, 'No such file or directory'),
+    (PermissionError('Forbidden: a'), errno.EACCES, 'Forbidden: a'),
+    (OSError('Service unavailable'), errno.EIO, 'Service unavailable'),
+    (TimeoutError(), errno.EIO, 'TimeoutError'),
+  )
+  def test_errors_of_clients_get_numbers_and_paths(self, error, number, text):
+    with (
+      mock.patch.object(memory.MemoryFileSystem, 'cat_file', side_effect=error),
+      self.assertRaises(OSError) as caught,
+    ):
+      files.read('memory://bucket/a')
+    self.assertEqual(
+      str(caught.exception), f"[Errno {number}] {text}: 'memory://bucket/a'"
+    )
 
   def test_written_files_have_the_mode_of_the_umask(self):
     before = os.umask(0o022)
@@ -139,8 +207,7 @@ class FilesTest(parameterized.TestCase):
     name = '[a]::b\\c*'
     with files.write(f'{self.folder}/{name}') as file:
       file.write(b'1')
-    with files.open_file(f'{self.folder}/{name}') as file:
-      self.assertEqual(file.read(), b'1')
+    self.assertEqual(files.read(f'{self.folder}/{name}'), b'1')
     self.assertEqual(_names(self.folder), [(name, 1)])
 
 
