@@ -181,7 +181,6 @@ class BucketsTest(parameterized.TestCase):
     response = io.BytesIO(content)
     with (
       mock.patch.object(stanford, 'official_archive', return_value=official),
-      mock.patch.object(stanford, '_check_official_counts'),
       mock.patch.object(
         download.urllib.request, 'urlopen', return_value=response
       ),
