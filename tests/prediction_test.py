@@ -21,6 +21,7 @@ from absl.testing import flagsaver
 from absl.testing import parameterized
 from PIL import Image
 
+from tests import bfloat16
 from tinygin import predict
 from tinygin.config import errors
 from tinygin.config import loading
@@ -271,6 +272,7 @@ class ExportTest(parameterized.TestCase):
     )
 
   @parameterized.parameters('classifier', 'network.keras')
+  @bfloat16.needed
   def test_exports_of_a_bfloat16_run(self, name):
     mixed = dataclasses.replace(EXPERIMENT, precision='bfloat16')
     self.assertTrue(os.path.exists(self._export(name, mixed)))

@@ -14,6 +14,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from PIL import Image
 
+from tests import bfloat16
 from tests.training import small_experiment
 from tinygin.config import errors
 from tinygin.data import source
@@ -84,6 +85,7 @@ class OutcomeTest(parameterized.TestCase):
       else:
         self.assertEmpty(written)
 
+  @bfloat16.needed
   def test_ties_go_to_the_first_class_everywhere(self):
     experiment = small_experiment.make(ONE, precision='bfloat16')
     split = small_experiment.split('validation', 200, 5)

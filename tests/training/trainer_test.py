@@ -4,7 +4,6 @@ import dataclasses
 import gc
 import io
 import json
-import os
 import pathlib
 import signal
 import sys
@@ -19,6 +18,7 @@ from absl.testing import parameterized
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from tests import bfloat16
 from tests.training import small_experiment
 from tinygin.config import errors
 from tinygin.data import source
@@ -637,10 +637,8 @@ class TrainerTest(parameterized.TestCase):
     )
 
   @parameterized.parameters(1, 2)
+  @bfloat16.needed
   def test_bfloat16_learns_with_weights_in_float32(self, replicas):
-    # TensorFlow looks at the processor only, and then asks oneDNN for them.
-    if os.environ.get('ONEDNN_MAX_CPU_ISA') in ('SSE41', 'AVX', 'AVX2'):
-      self.skipTest('oneDNN is limited to instructions without bfloat16.')
     strategy = ONE if replicas == 1 else TWO
     built = []
 
