@@ -149,6 +149,61 @@ class GeometryTest(parameterized.TestCase):
       found.update(places)
     self.assertLen(found, 25)
 
+  @parameterized.product(
+    edge=['constant', 'nearest', 'reflect', 'wrap'],
+    dtype=[tf.float32, tf.uint8],
+  )
+  def test_translations_are_warps_bit_for_bit(self, edge, dtype):
+    @settings(max_examples=10, deadline=None, derandomize=True)
+    @given(
+      height=st.integers(3, 9), width=st.integers(3, 9), seed=st.integers()
+    )
+    def check(height, width, seed):
+      images, _ = _batch(height=height, width=width)
+      random = np.random.default_rng(abs(seed))
+      x, y = (
+        tf.constant(random.integers(2 - side, side - 1, SIZE), tf.int32)
+        for side in (width, height)
+      )
+      ours = resampling.translate(
+        tf.cast(images, dtype), edge=edge, shift=(x, y)
+      )
+      floats = tf.cast(x, tf.float32), tf.cast(y, tf.float32)
+      warped = resampling.warp(images, edge=edge, shift=floats)
+      self.assertEqual(ours.dtype, dtype)
+      np.testing.assert_array_equal(ours, warped)
+
+    check()
+
+  @parameterized.parameters('constant', 'nearest', 'reflect')
+  def test_zooms_are_warps(self, edge):
+    @settings(max_examples=10, deadline=None, derandomize=True)
+    @given(
+      height=st.integers(1, 9), width=st.integers(2, 9), seed=st.integers()
+    )
+    def check(height, width, seed):
+      images, _ = _batch(height=height, width=width)
+      random = np.random.default_rng(abs(seed))
+      scale = [tf.constant(random.uniform(0.2, 2, SIZE), tf.float32)] * 2
+      shift = [
+        tf.constant(random.uniform(-side, side, SIZE), tf.float32)
+        for side in (width, height)
+      ]
+      ours = resampling.zoom(images, edge=edge, scale=scale, shift=shift)
+      warped = resampling.warp(images, edge=edge, scale=scale, shift=shift)
+      np.testing.assert_allclose(ours, warped, atol=0.02)
+
+    check()
+
+  def test_zooms_wrap_around(self):
+    images, _ = _batch()
+    ones, half = tf.ones(SIZE), tf.fill([SIZE], 0.5)
+    zoomed = resampling.zoom(
+      images, edge='wrap', scale=(ones, ones), shift=(half, 0 * half)
+    )
+    mean = (images + np.roll(images, -1, axis=2)) / 2
+    np.testing.assert_allclose(zoomed, mean, rtol=1e-6)
+
   def test_a_quarter_turn(self):
     images, _ = _batch(height=9, width=9)
     turned = resampling.warp(images, edge='nearest', angle=np.pi / 2)
@@ -235,7 +290,31 @@ class ColorsTest(parameterized.TestCase):
     np.testing.assert_array_equal(ours[0], theirs)
 
 
-class RandAugmentTest(absltest.TestCase):
+class RandAugmentTest(parameterized.TestCase):
+  @parameterized.product(
+    operations=[1, 2, 11], edge=['constant', 'nearest', 'reflect']
+  )
+  def test_does_the_operations_in_their_order(self, operations, edge):
+    augment = randaugment.RandAugment(operations, magnitude=7.0, edge=edge)
+    images, labels = _batch()
+    ours, _ = augment(images, labels, _random())
+    amount = augment._amounts(_random())
+    expected = resampling.warp(
+      images,
+      edge=edge,
+      angle=np.pi / 6 * amount['rotate'],
+      shear=(0.3 * amount['shear_x'], 0.3 * amount['shear_y']),
+      shift=(9 * amount['shift_x'], 7.2 * amount['shift_y']),
+    )
+    for name in ('brightness', 'contrast', 'saturation', 'sharpness'):
+      expected = getattr(colors, name)(expected, 1 + 0.9 * amount[name])
+    bits = tf.round(4 * tf.abs(amount['posterize']))
+    expected = colors.posterize(expected, bits)
+    expected = colors.solarize(expected, tf.abs(amount['solarize']))
+    # Rounding can decide at the steps of the last two.
+    wrong = np.abs(ours - expected) > 0.01
+    self.assertLess(np.mean(wrong), 0.005)
+
   def test_does_as_many_operations_as_asked_for(self):
     augment = randaugment.RandAugment(operations=3, magnitude=5, edge='wrap')
     amounts = augment._amounts(_random(size=3000))

@@ -1,5 +1,7 @@
 """Batches: the same examples, whatever the number of replicas."""
 
+from unittest import mock
+
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
@@ -45,7 +47,7 @@ def setUpModule():
   ONE = tf.distribute.MirroredStrategy(['/cpu:0'])
 
 
-class TrainingTest(absltest.TestCase):
+class TrainingTest(parameterized.TestCase):
   def _take(self, strategy, count, first_step=0, batch_size=4):
     dataset = batches.training(
       _split(10),
@@ -69,6 +71,33 @@ class TrainingTest(absltest.TestCase):
     resumed = self._take(TWO, 4, first_step=3)
     for ours, theirs in zip(whole[3:], resumed, strict=True):
       np.testing.assert_array_equal(ours[0], theirs[0])
+
+  def test_chunks_do_not_matter(self):
+    for strategy in (ONE, TWO):
+      whole = self._take(strategy, 4, first_step=2, batch_size=24)
+      for images in (1, 3, 6):  # Of 12 values.
+        with mock.patch.object(batches, '_CHUNK_BYTES', images * 48):
+          parts = self._take(strategy, 4, first_step=2, batch_size=24)
+        for ours, theirs in zip(whole, parts, strict=True):
+          np.testing.assert_array_equal(ours[0], theirs[0])
+          np.testing.assert_array_equal(ours[1], theirs[1])
+
+  @parameterized.parameters(
+    (32, 42.0, 32),
+    (256, 42.0, 32),
+    (256, 3.5, 4),
+    (62, 42.0, 62),
+    (256, 0.1, 2),
+    (33, 4.0, 33),
+    (1, 4.0, 1),
+    (96, 7.0, 8),
+  )
+  def test_chunks_keep_pairs_together(self, batch, images, chunk):
+    self.assertEqual(batches._chunk(batch, images), chunk)
+
+  @parameterized.parameters((2**20, 8), (2**28, 4), (2**30, 1), (2**33, 1))
+  def test_batches_that_are_ready_have_bounded_memory(self, size, steps):
+    self.assertEqual(batches._prefetched_steps(size), steps)
 
   def test_an_epoch_holds_every_example_once(self):
     taken = self._take(ONE, 5)  # Two epochs of ten examples.
@@ -124,6 +153,20 @@ class EvaluationTest(parameterized.TestCase):
     np.testing.assert_array_equal(images[:size], split.images)
     np.testing.assert_array_equal(labels[:size], split.labels)
     self.assertLess(len(images), size + batch_size + replicas)
+
+  def test_chunks_do_not_matter(self):
+    split = _split(30)
+    with mock.patch.object(batches, '_CHUNK_BYTES', 2 * 48):
+      dataset, steps = batches.evaluation(
+        split, TWO, batch_size=16, preprocessing=tf.identity
+      )
+      taken = [_local(TWO, batch) for batch in dataset]
+    self.assertLen(taken, steps)
+    images, labels = (
+      np.concatenate(parts) for parts in zip(*taken, strict=True)
+    )
+    np.testing.assert_array_equal(images[:30], split.images)
+    np.testing.assert_array_equal(labels[:30], split.labels)
 
 
 if __name__ == '__main__':

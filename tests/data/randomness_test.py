@@ -46,6 +46,14 @@ class RandomTest(absltest.TestCase):
         whole.uniform(-1, 1)[4:6], part.uniform(-1, 1)
       )
 
+  def test_several_draws_at_once(self):
+    one, many = (randomness.Generator(3, _positions(0, 10)) for _ in 'ab')
+    for draws in (3, 1, 5):
+      np.testing.assert_array_equal(
+        many.uniforms(draws, -1, 1), [one.uniform(-1, 1) for _ in range(draws)]
+      )
+    np.testing.assert_array_equal(many.uniform(0, 1), one.uniform(0, 1))
+
   def test_draws_are_uniform_and_uncorrelated(self):
     random = randomness.Generator(3, _positions(0, 20_000))
     draws = np.stack([random.uniform(2, 5).numpy() for _ in range(4)])

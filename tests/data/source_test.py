@@ -10,6 +10,7 @@ import shutil
 import struct
 import tempfile
 import unittest
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +20,7 @@ from absl.testing import parameterized
 from PIL import Image
 
 from beam_pipelines import dataset
+from beam_pipelines import verification
 from beam_pipelines.sources import synthetic
 from tinygin.config import errors
 from tinygin.data import augmentation
@@ -184,6 +186,10 @@ class StoredImagesTest(parameterized.TestCase):
       lambda path: os.truncate(path, 64),
       r'OSError: \[Errno 5\] Ends too early: ',
     ),
+    (
+      lambda path: path.write_bytes(b'other' + path.read_bytes()),
+      r'OSError: \[Errno 5\] Holds other records: ',
+    ),
   )
   def test_whose_files_change_meanwhile(self, change, error):
     directory = self.create_tempdir().full_path + '/copy/1.0.0'
@@ -203,6 +209,98 @@ class StoredImagesTest(parameterized.TestCase):
     ):
       with records.reading():
         next(iter(dataset))
+
+
+class IndexTest(parameterized.TestCase):
+  """The index that is kept beside streamed record files."""
+
+  def setUp(self):
+    super().setUp()
+    built = source.prepare(DATASET, may_build=True)
+    self.directory = pathlib.Path(self.create_tempdir().full_path, 'copy/1.0.0')
+    shutil.copytree(
+      built, self.directory, ignore=shutil.ignore_patterns('index')
+    )
+    self.paths = sorted(self.directory.glob('*-train.*'))
+
+  def _read(self, split='train'):
+    """Returns a streamed split, and the files that were read through."""
+    read = []
+    through = records._read_through
+
+    def spy(instructions):
+      read.extend(os.path.basename(each.filename) for each in instructions)
+      return through(instructions)
+
+    with mock.patch.object(records, '_read_through', spy):
+      return source.read(os.fspath(self.directory), split, 0), read
+
+  def _assert_right(self, streamed):
+    """Compares with a split in memory, which needs no index."""
+    memory = source.read(os.fspath(self.directory), streamed.name, 100)
+    indices = tf.range(memory.size, dtype=tf.int64)
+    for ours, theirs in zip(
+      streamed.gather(indices), memory.gather(indices), strict=True
+    ):
+      np.testing.assert_array_equal(ours, theirs)
+
+  def _relabel(self, path):
+    """Gives the examples of a file new labels; keeps its size."""
+    examples = [
+      tf.train.Example.FromString(each)
+      for each in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    ]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+      for each in examples:
+        label = each.features.feature['label'].int64_list
+        label.value[0] = (label.value[0] + 1) % 12
+        writer.write(each.SerializeToString())
+
+  def test_files_are_read_through_once(self):
+    names = [path.name for path in self.paths]
+    _, read = self._read('train[:20]')
+    self.assertEqual(read, names[:2])
+    split, read = self._read()
+    self.assertEqual(read, names[2:])
+    self._assert_right(split)
+    for name in ('train', 'train[5:25]', 'train[:10]+train[12:40]'):
+      split, read = self._read(name)
+      self.assertEqual(read, [])
+      self._assert_right(split)
+
+  def test_a_changed_file_is_read_through_again(self):
+    self._read()
+    before = self.paths[1].stat()
+    self._relabel(self.paths[1])
+    self.assertEqual(self.paths[1].stat().st_size, before.st_size)
+    os.utime(self.paths[1], ns=(0, before.st_mtime_ns + 10**9))
+    split, read = self._read()
+    self.assertEqual(read, [self.paths[1].name])
+    self._assert_right(split)
+    self.assertEqual(self._read()[1], [])
+
+  @parameterized.parameters(0, 100, 300)
+  def test_a_damaged_index_is_not_believed(self, place):
+    self._read()
+    index = self.directory / 'index' / f'{self.paths[0].name}.npz'
+    content = bytearray(index.read_bytes())
+    content[place] ^= 255
+    for damaged in (bytes(content), index.read_bytes()[: place - 1], b''):
+      index.write_bytes(damaged)
+      split, read = self._read()
+      self.assertEqual(read, [self.paths[0].name])
+      self._assert_right(split)
+
+  def test_where_the_folder_cannot_be_written_to(self):
+    (self.directory / 'index').write_text('in the way')
+    for _ in range(2):
+      split, read = self._read()
+      self.assertLen(read, len(self.paths))
+      self._assert_right(split)
+
+  def test_leaves_a_data_set_that_verifies(self):
+    self._read()
+    self.assertEqual(verification.verify(os.fspath(self.directory)).faults, [])
 
 
 class DeclarationTest(parameterized.TestCase):
@@ -233,7 +331,9 @@ class DamageTest(parameterized.TestCase):
     super().setUp()
     built = source.prepare(DATASET, may_build=True)
     self.directory = self.create_tempdir().full_path + '/copy/1.0.0'
-    shutil.copytree(built, self.directory)
+    shutil.copytree(
+      built, self.directory, ignore=shutil.ignore_patterns('index')
+    )
     self.paths = sorted(pathlib.Path(self.directory).glob('*-train.*'))
     self.assertGreater(len(self.paths), 1)
 

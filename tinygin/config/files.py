@@ -122,6 +122,19 @@ def size(path: str) -> int:
     return filesystem.size(path)
 
 
+def version(path: str) -> str:
+  """Returns a digest of a file's size, times and other properties.
+
+  It changes when the file is written, moved or copied.
+
+  Raises:
+    OSError: there is no such file, or it cannot be accessed.
+  """
+  with _system_errors(path):
+    filesystem, path = _locate(path)
+    return filesystem.ukey(path)
+
+
 def exists(path: str) -> bool:
   """Whether there is a file or folder at the path."""
   with _system_errors(path):

@@ -39,7 +39,9 @@ class HorizontalFlip:
   ) -> Batch:
     """Returns the images, some of them flipped, and the labels."""
     flip = random.uniform(0, 1) < self.probability
-    flipped = tf.reverse(images, axis=[2])
+    # TensorFlow has a faster kernel for three dimensions than for four.
+    rows = tf.reshape(images, [-1, *images.shape[2:]])
+    flipped = tf.reshape(tf.reverse(rows, axis=[1]), images.shape)
     # Selects whole images: ten times faster than `tf.where`.
     return tf.raw_ops.Select(condition=flip, x=flipped, y=images), labels
 
@@ -63,10 +65,13 @@ class PadAndCrop:
     self, images: tf.Tensor, labels: tf.Tensor, random: randomness.Generator
   ) -> Batch:
     """Returns shifted images and the labels."""
-    x, y = (
-      tf.floor(random.uniform(-self.padding, self.padding + 1)) for _ in 'xy'
+    shift = tuple(
+      tf.cast(
+        tf.floor(random.uniform(-self.padding, self.padding + 1)), tf.int32
+      )
+      for _ in 'xy'
     )
-    return resampling.warp(images, edge=self.edge, shift=(x, y)), labels
+    return resampling.translate(images, edge=self.edge, shift=shift), labels
 
 
 @gin.register
@@ -105,8 +110,8 @@ class RandomResizedCrop:
       random.uniform(-0.5, 0.5) * (1 - part) * side
       for part, side in zip(scale, (width, height), strict=True)
     )
-    # The edge shows between the outermost pixels' centers and the border.
-    cropped = resampling.warp(images, edge='nearest', scale=scale, shift=shift)
+    # The edge shows between the outermost pixels' centres and the border.
+    cropped = resampling.zoom(images, edge='nearest', scale=scale, shift=shift)
     return cropped, labels
 
 
@@ -205,9 +210,10 @@ class Cutout:
   ) -> Batch:
     """Returns the images, some of them partly covered, and the labels."""
     covered = random.uniform(0, 1) < self.probability
-    hole = regions.boxes(
+    images, _ = regions.paste(
       images,
-      center=(random.uniform(0, 1), random.uniform(0, 1)),
+      self.value,
+      centre=(random.uniform(0, 1), random.uniform(0, 1)),
       side=self.size * tf.cast(covered, tf.float32),
     )
-    return images * (1 - hole) + self.value * hole, labels
+    return images, labels

@@ -1,5 +1,6 @@
 """Batches for training and evaluation, distributed over replicas."""
 
+import math
 from collections.abc import Callable
 from collections.abc import Sequence
 
@@ -15,7 +16,12 @@ Augmentation = Callable[
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
 Batches = tf.distribute.DistributedDataset | tf.data.Dataset
 
-_PREFETCHED = 8  # Batches of each replica.
+# A thread augments about as many images at a time as its cache holds, as
+# float32. So its memory does not grow with the batch.
+_CHUNK_BYTES = 2 * 2**20
+# Batches of all local replicas that are ready ahead of the step.
+_PREFETCHED_STEPS = 8
+_PREFETCHED_BYTES = 2**30
 
 
 def training(
@@ -47,16 +53,12 @@ def training(
   Raises:
     InputError: an augmentation does not support the size of the batches.
   """
-  replicas = strategy.num_replicas_in_sync
-  replica_batch = batch_size // replicas
 
-  def load(step: tf.Tensor, replica: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    first = step * batch_size + replica * replica_batch
-    positions = first + tf.range(replica_batch, dtype=tf.int64)
+  def load(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     images, labels = _augmented(split, positions, seed, augmentation)
     return preprocessing(images), labels
 
-  return _distribute(strategy, load, first_step, None)
+  return _distribute(strategy, load, split, batch_size, first_step, None)
 
 
 def evaluation(
@@ -81,17 +83,15 @@ def evaluation(
     A data set, distributed over several replicas, of (images, labels): float32
     (replica batch, height, width, 3) and int64 (replica batch,); and its steps.
   """
-  replica_batch = -(-batch_size // strategy.num_replicas_in_sync)
-  batch_size = replica_batch * strategy.num_replicas_in_sync
+  replicas = strategy.num_replicas_in_sync
+  batch_size = -(-batch_size // replicas) * replicas
   steps = -(-split.size // batch_size)
 
-  def load(step: tf.Tensor, replica: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    first = step * batch_size + replica * replica_batch
-    positions = first + tf.range(replica_batch, dtype=tf.int64)
+  def load(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     images, labels = split.gather(tf.minimum(positions, split.size - 1))
     return preprocessing(tf.cast(images, tf.float32)), labels
 
-  return _distribute(strategy, load, 0, steps), steps
+  return _distribute(strategy, load, split, batch_size, 0, steps), steps
 
 
 def first(
@@ -136,27 +136,40 @@ def _augmented(
 
 def _distribute(
   strategy: tf.distribute.Strategy,
-  load: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]],
+  load: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+  split: source.Split,
+  batch_size: int,
   first_step: int,
   steps: int | None,
 ) -> Batches:
-  """Returns a data set with `load(s, r)` for step s and replica r."""
+  """Returns a data set of `load(positions)`, a part of each batch a replica."""
+  replica_batch = batch_size // strategy.num_replicas_in_sync
+  image_bytes = math.prod(split.image_shape) * tf.float32.size
+  chunk = _chunk(replica_batch, _CHUNK_BYTES / image_bytes)
+  parts = replica_batch // chunk
 
   def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
     # The replicas of a worker take its elements in turn.
     local = context.num_replicas_in_sync // context.num_input_pipelines
-    first_replica = context.input_pipeline_id * local
-    stop = tf.int64.max if steps is None else (first_step + steps) * local
-    elements = tf.data.Dataset.range(first_step * local, stop)
-    batches = elements.map(
+    start = context.input_pipeline_id * local * replica_batch
+    chunks = local * parts  # In a step.
+
+    def load_chunk(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+      step, place = number // chunks, number % chunks
+      first = step * batch_size + start + place * chunk
+      return load(first + tf.range(chunk, dtype=tf.int64))
+
+    stop = tf.int64.max if steps is None else (first_step + steps) * chunks
+    batches = tf.data.Dataset.range(first_step * chunks, stop).map(
       # Autograph would hide an InputError behind its own message.
-      tf.autograph.experimental.do_not_convert(
-        lambda element: load(element // local, first_replica + element % local)
-      ),
+      tf.autograph.experimental.do_not_convert(load_chunk),
       num_parallel_calls=pipelines.PARALLEL_CALLS,
       deterministic=True,
     )
-    return batches.prefetch(_PREFETCHED).with_options(
+    if parts > 1:
+      batches = batches.batch(parts, drop_remainder=True).map(_joined)
+    ready = _prefetched_steps(local * replica_batch * image_bytes)
+    return batches.prefetch(ready * local).with_options(
       pipelines.untuned_options()
     )
 
@@ -165,3 +178,27 @@ def _distribute(
     # Distributing a small batch takes longer than making it.
     return pipeline(tf.distribute.InputContext())
   return strategy.distribute_datasets_from_function(pipeline)
+
+
+def _chunk(replica_batch: int, images: float) -> int:
+  """Returns the divisor of a batch that is nearest to a number of images.
+
+  Pairs that are mixed stay together: a chunk has an even number of images. An
+  odd batch has no pairs and is one chunk.
+  """
+  divisors = [
+    each for each in range(2, replica_batch, 2) if not replica_batch % each
+  ]
+  return min(
+    [*divisors, replica_batch], key=lambda each: abs(math.log(each / images))
+  )
+
+
+def _prefetched_steps(step_bytes: int) -> int:
+  """Returns how many steps' batches of a size are kept ready."""
+  return max(1, min(_PREFETCHED_STEPS, _PREFETCHED_BYTES // step_bytes))
+
+
+def _joined(*chunks: tf.Tensor) -> tuple[tf.Tensor, ...]:
+  """Merges the first two dimensions of tensors (parts, chunk, …)."""
+  return tuple(tf.reshape(each, [-1, *each.shape[2:]]) for each in chunks)

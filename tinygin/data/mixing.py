@@ -71,12 +71,13 @@ class CutMix:
     """Returns the images and labels, some of them mixed."""
     mixed = random.uniform(0, 1) < self.probability
     pasted = tf.sqrt(1 - symmetric_beta(random, self.concentration))
-    kept = 1 - regions.boxes(
+    images, area = regions.paste(
       images,
-      center=(_shared(random.uniform(0, 1)), _shared(random.uniform(0, 1))),
+      _others(images),
+      centre=(_shared(random.uniform(0, 1)), _shared(random.uniform(0, 1))),
       side=_shared(tf.where(mixed, pasted, 0)),
     )
-    return _mix(images, kept), _mix(labels, tf.reduce_mean(kept, [1, 2]))
+    return images, _mix(labels, 1 - area[:, None])
 
 
 def symmetric_beta(
@@ -98,9 +99,13 @@ def symmetric_beta(
 
 def _mix(batch: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
   """Averages each element of the batch with the other of its pair."""
+  return weight * batch + (1 - weight) * _others(batch)
+
+
+def _others(batch: tf.Tensor) -> tf.Tensor:
+  """Swaps the elements of each pair."""
   pairs = tf.reshape(batch, [-1, 2, *batch.shape[1:]])
-  others = tf.reshape(tf.reverse(pairs, axis=[1]), batch.shape)
-  return weight * batch + (1 - weight) * others
+  return tf.reshape(tf.reverse(pairs, axis=[1]), batch.shape)
 
 
 def _shared(draws: tf.Tensor) -> tf.Tensor:

@@ -66,10 +66,16 @@ class Generator:
 
     `high` occurs only through rounding, and never where low is 0.
     """
-    self._draws += 1
-    draw = tf.constant((self._draws * _GOLDEN_RATIO) % 2**64, tf.uint64)
+    return self.uniforms(1, low, high)[0]
+
+  def uniforms(self, draws: int, low: float, high: float) -> tf.Tensor:
+    """Returns the results of several `uniform`s, float32 (draws, batch)."""
+    numbers = range(self._draws + 1, self._draws + 1 + draws)
+    self._draws += draws
+    offsets = [[(each * _GOLDEN_RATIO) % 2**64] for each in numbers]
     bits = tf.bitwise.right_shift(
-      _mix(self._keys + draw), tf.constant(40, tf.uint64)
+      _mix(self._keys + tf.constant(offsets, tf.uint64)),
+      tf.constant(40, tf.uint64),
     )
     return low + (high - low) * tf.cast(bits, tf.float32) / 2**24
 

@@ -4,6 +4,7 @@ Examples have the features `image` and `label`, as in TFDS's image data sets.
 """
 
 import contextlib
+import errno
 import math
 import mmap
 import os
@@ -18,15 +19,16 @@ import tensorflow_datasets as tfds
 from tinygin.config import errors
 from tinygin.config import files
 from tinygin.data import pipelines
+from tinygin.data import record_index
 
 Instructions = Sequence[tfds.core.utils.shard_utils.FileInstruction]
 
-_BATCH = 256
+_BATCH = 64
 # Of the operating system, in an error of TensorFlow.
 _PYTHON_ERROR = re.compile(r'\w+Error: \[Errno .*')
 # A record is its length, a checksum of the length, the data and a checksum of
 # the data.
-_HEADER_BYTES, _FOOTER_BYTES = 12, 4
+_LENGTH_BYTES, _HEADER_BYTES, _FOOTER_BYTES = 8, 12, 4
 _FRAME_BYTES = _HEADER_BYTES + _FOOTER_BYTES
 
 
@@ -65,7 +67,10 @@ def decoded(
     )
     .batch(_BATCH)
     .map(
-      lambda records: (decode_images(records, image_shape), _labels(records)),
+      lambda records: (
+        decode_images(_filled(records), image_shape),
+        _labels(records),
+      ),
       pipelines.PARALLEL_CALLS,
     )
     .with_options(pipelines.untuned_options())
@@ -73,7 +78,7 @@ def decoded(
   filled = 0
   for batch in _undamaged(examples, instructions):
     end = filled + len(batch[1])
-    images[filled:end], labels[filled:end] = batch
+    images[filled:end], labels[filled:end] = batch[0][: end - filled], batch[1]
     filled = end
   _check_count(instructions, count, filled)
   # Shares the memory; other conversions copy it.
@@ -82,7 +87,11 @@ def decoded(
 
 
 class StoredImages:
-  """JPEG images that are read from their files on demand."""
+  """JPEG images that are read from their files on demand.
+
+  Attributes:
+    shape: (examples, height, width, channels).
+  """
 
   def __init__(
     self,
@@ -105,7 +114,7 @@ class StoredImages:
     self._files = files
     self._offsets = offsets
     self._sizes = sizes
-    self._image_shape = image_shape
+    self.shape = (len(sizes), *image_shape)
 
   def gather(self, indices: tf.Tensor) -> tf.Tensor:
     """Returns images by index, uint8 (batch, height, width, channels).
@@ -118,16 +127,21 @@ class StoredImages:
     """
     records = tf.numpy_function(self._read, [indices], tf.string, False)
     return decode_images(
-      tf.ensure_shape(records, indices.shape), self._image_shape
+      tf.ensure_shape(records, indices.shape), self.shape[1:]
     )
 
   def _read(self, indices: np.ndarray) -> np.ndarray:
+    """Returns the serialized examples, bytes (batch,)."""
     records = np.empty(len(indices), object)
-    records[:] = files.read_ranges(
-      [self._paths[file] for file in self._files[indices]],
-      self._offsets[indices],
-      self._sizes[indices],
-    )
+    paths = [self._paths[file] for file in self._files[indices]]
+    offsets = (self._offsets[indices] - _HEADER_BYTES).tolist()
+    sizes = (self._sizes[indices] + _HEADER_BYTES).tolist()
+    frames = files.read_ranges(paths, offsets, sizes)
+    for place, frame in enumerate(frames):
+      length = int.from_bytes(frame[:_LENGTH_BYTES], 'little')
+      if length != sizes[place] - _HEADER_BYTES:
+        raise OSError(errno.EIO, 'Holds other records', paths[place])
+      records[place] = frame[_HEADER_BYTES:]
     return records
 
 
@@ -157,7 +171,8 @@ def stored(
 ) -> tuple[StoredImages, tf.Tensor]:
   """Finds the places of the examples, and reads their labels.
 
-  Reads each file once and verifies all checksums.
+  Reads through the files that have no index, verifies their checksums, and
+  writes their indexes; see `record_index`.
 
   Args:
     instructions: the files, and the examples in them.
@@ -170,7 +185,39 @@ def stored(
     InputError: the files are damaged or hold another number of examples.
     RunError: a file could not be read.
   """
+  found = {
+    each.filename: record_index.load(each.filename) for each in instructions
+  }
+  missing = {
+    each.filename: each for each in instructions if found[each.filename] is None
+  }
+  if missing:
+    found |= _read_through(list(missing.values()))
+  offsets, sizes, labels = [], [], []
+  for each in instructions:
+    records = found[each.filename]
+    _check_count(instructions, each.examples_in_shard, len(records.sizes))
+    ends = np.cumsum(records.sizes + _FRAME_BYTES)
+    chosen = slice(each.skip, each.skip + each.take)
+    sizes.append(records.sizes[chosen])
+    labels.append(records.labels[chosen])
+    offsets.append(ends[chosen] - sizes[-1] - _FOOTER_BYTES)
+  images = StoredImages(
+    [each.filename for each in instructions],
+    np.repeat(np.arange(len(sizes)), [len(each) for each in sizes]),
+    np.concatenate(offsets),
+    np.concatenate(sizes),
+    image_shape,
+  )
+  return images, tf.convert_to_tensor(np.concatenate(labels))
+
+
+def _read_through(
+  instructions: Instructions,
+) -> dict[str, record_index.Records]:
+  """Returns the records of whole files by path, and writes their indexes."""
   paths = [each.filename for each in instructions]
+  counts = [each.examples_in_shard for each in instructions]
   batches = (
     _parts(instructions)
     .flat_map(lambda path, skip, take: tf.data.TFRecordDataset(path))
@@ -181,46 +228,48 @@ def stored(
     )
     .with_options(pipelines.untuned_options())
   )
-  found = list(_undamaged(batches, instructions))
-  counts = [each.examples_in_shard for each in instructions]
-  _check_count(instructions, sum(counts), sum(len(each[1]) for each in found))
-  sizes, labels = (np.concatenate(part) for part in zip(*found, strict=True))
-  offsets = np.empty(len(sizes), np.int64)
-  chosen = np.zeros(len(sizes), bool)
-  first = 0
-  for each in instructions:
-    here = slice(first, first + each.examples_in_shard)
-    ends = np.cumsum(sizes[here] + _FRAME_BYTES, dtype=np.int64)
-    offsets[here] = ends - sizes[here] - _FOOTER_BYTES
-    if ends[-1] != files.size(each.filename):
-      raise _unexpected(instructions, 'other counts in some of the files')
-    chosen[first + each.skip :][: each.take] = True
-    first = here.stop
-  places = np.repeat(np.arange(len(paths)), counts)
-  images = StoredImages(
-    paths, places[chosen], offsets[chosen], sizes[chosen], image_shape
+  versions = [record_index.version(path) for path in paths]
+  read = list(_undamaged(batches, instructions))
+  _check_count(instructions, sum(counts), sum(len(each[1]) for each in read))
+  ends = np.cumsum(counts)[:-1]
+  sizes, labels = (
+    np.split(np.concatenate(part), ends) for part in zip(*read, strict=True)
   )
-  return images, tf.convert_to_tensor(labels[chosen])
+  found = dict(
+    zip(paths, map(record_index.Records, sizes, labels), strict=True)
+  )
+  for version, (path, records) in zip(versions, found.items(), strict=True):
+    if np.sum(records.sizes + _FRAME_BYTES) != files.size(path):
+      raise _unexpected(instructions, 'other counts in some of the files')
+    record_index.save(path, version, records)
+  return found
 
 
 def decode_images(
   records: tf.Tensor, image_shape: tuple[int, int, int]
 ) -> tf.Tensor:
-  """Returns the images of serialized examples, uint8.
+  """Returns the images of serialized examples.
 
   JPEGs are decoded with the accurate integer transform, as in Pillow and
   OpenCV, instead of TensorFlow's faster default.
+
+  Args:
+    records: strings (batch,), of known size.
+    image_shape: height, width and channels.
+
+  Returns:
+    uint8 (batch, height, width, channels).
   """
   features = {'image': tf.io.FixedLenFeature([], tf.string)}
-  return tf.map_fn(
-    lambda encoded: tf.ensure_shape(
-      tf.io.decode_jpeg(
-        encoded, channels=image_shape[-1], dct_method='INTEGER_ACCURATE'
-      ),
-      image_shape,
-    ),
-    tf.io.parse_example(records, features)['image'],
-    fn_output_signature=tf.TensorSpec(image_shape, tf.uint8),
+  # An operation for each image: a loop in the graph takes longer.
+  decoded_images = [
+    tf.io.decode_jpeg(
+      encoded, channels=image_shape[-1], dct_method='INTEGER_ACCURATE'
+    )
+    for encoded in tf.unstack(tf.io.parse_example(records, features)['image'])
+  ]
+  return tf.stack(
+    [tf.ensure_shape(image, image_shape) for image in decoded_images]
   )
 
 
@@ -237,6 +286,12 @@ def _parts(instructions: Instructions) -> tf.data.Dataset:
 
   types = (tf.TensorSpec((), tf.string), *[tf.TensorSpec((), tf.int64)] * 2)
   return tf.data.Dataset.from_generator(parts, output_signature=types)
+
+
+def _filled(records: tf.Tensor) -> tf.Tensor:
+  """Repeats the last record, so that the batch has the usual size."""
+  places = tf.minimum(tf.range(_BATCH), tf.size(records) - 1)
+  return tf.gather(records, places)
 
 
 def _labels(records: tf.Tensor) -> tf.Tensor:

@@ -3,33 +3,47 @@
 import tensorflow as tf
 
 
-def boxes(
+def paste(
   images: tf.Tensor,
+  others: tf.Tensor | float,
   *,
   center: tuple[tf.Tensor, tf.Tensor],
   side: tf.Tensor,
-) -> tf.Tensor:
-  """Returns 1 inside a box in each image and 0 outside.
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Replaces a box in each image by the same box of another image.
 
   Args:
-    images: (batch, height, width, channels).
-    center: horizontal and vertical centers of the boxes, each float32 (batch,),
-      as a share of the images' width and height.
-    side: sides of the boxes, float32 (batch,), as a share of the images' sides.
+    images: float32 (batch, height, width, channels).
+    others: of the same shape, or one value for all pixels.
+    centre: of the boxes, horizontal and vertical, each float32 (batch,), as a
+      share of the images' width and height.
+    side: of the boxes, float32 (batch,), as a share of the images' sides.
       A box is clipped at the border.
 
   Returns:
-    float32 (batch, height, width, 1).
+    The images, and the boxes' exact share of their area, float32 (batch,).
   """
-  height, width = images.shape[1:3]
-  across = _span(center[0], side, width)
-  down = _span(center[1], side, height)
-  return (down[:, :, None] * across[:, None, :])[..., None]
-
-
-def _span(center: tf.Tensor, side: tf.Tensor, pixels: int) -> tf.Tensor:
-  """Returns (batch, pixels): 1 where a pixel's center is in the span."""
-  centers = (tf.range(pixels, dtype=tf.float32)[None] + 0.5) / pixels
-  return tf.cast(
-    tf.abs(centers - center[:, None]) < side[:, None] / 2, tf.float32
+  height, width, channels = images.shape[1:]
+  across = _span(centre[0], side, width)
+  down = _span(centre[1], side, height)
+  # `tf.where` takes twice as long if it must broadcast over the channels.
+  rows = [-1, height, width * channels]
+  pasted = tf.where(
+    down[:, :, None] & tf.repeat(across, channels, axis=1)[:, None, :],
+    others if isinstance(others, float) else tf.reshape(others, rows),
+    tf.reshape(images, rows),
   )
+  pixels = tf.reduce_prod(
+    [
+      tf.math.count_nonzero(each, 1, dtype=tf.float32)
+      for each in (across, down)
+    ],
+    0,
+  )
+  return tf.reshape(pasted, images.shape), pixels / (height * width)
+
+
+def _span(centre: tf.Tensor, side: tf.Tensor, pixels: int) -> tf.Tensor:
+  """Returns (batch, pixels): whether a pixel's centre is in the span."""
+  centres = (tf.range(pixels, dtype=tf.float32)[None] + 0.5) / pixels
+  return tf.abs(centres - centre[:, None]) < side[:, None] / 2

@@ -62,6 +62,11 @@ class Split:
     """Number of examples."""
     return int(self.labels.shape[0])
 
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """Height, width and channels."""
+    return tuple(self.images.shape[1:])
+
   def first(self, count: int) -> 'Split':
     """Returns the split with at most that many of its examples."""
     return dataclasses.replace(self, labels=self.labels[:count])
