@@ -25,7 +25,7 @@ STRONG = {
   'affine': augmentation.RandomAffine(
     rotation=45.0, shift=0.1, zoom=0.1, edge='nearest'
   ),
-  'colours': augmentation.ColorJitter(
+  'colors': augmentation.ColorJitter(
     brightness=0.4, contrast=0.4, saturation=0.4
   ),
   'cutout': augmentation.Cutout(probability=0.7, size=0.5, value=128.0),
@@ -42,7 +42,7 @@ NEUTRAL = {
   'affine': augmentation.RandomAffine(
     rotation=0.0, shift=0.0, zoom=0.0, edge='constant'
   ),
-  'colours': augmentation.ColorJitter(
+  'colors': augmentation.ColorJitter(
     brightness=0.0, contrast=0.0, saturation=0.0
   ),
   'cutout': augmentation.Cutout(probability=0.0, size=0.5, value=0.0),

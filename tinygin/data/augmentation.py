@@ -110,7 +110,7 @@ class RandomResizedCrop:
       random.uniform(-0.5, 0.5) * (1 - part) * side
       for part, side in zip(scale, (width, height), strict=True)
     )
-    # The edge shows between the outermost pixels' centres and the border.
+    # The edge shows between the outermost pixels' centers and the border.
     cropped = resampling.zoom(images, edge='nearest', scale=scale, shift=shift)
     return cropped, labels
 
@@ -213,7 +213,7 @@ class Cutout:
     images, _ = regions.paste(
       images,
       self.value,
-      centre=(random.uniform(0, 1), random.uniform(0, 1)),
+      center=(random.uniform(0, 1), random.uniform(0, 1)),
       side=self.size * tf.cast(covered, tf.float32),
     )
     return images, labels

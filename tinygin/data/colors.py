@@ -34,7 +34,7 @@ def sharpness(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
   padded = tf.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)], 'SYMMETRIC')
   box = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
   box = box[:, :, :-2] + box[:, :, 1:-1] + box[:, :, 2:]
-  # The kernel of Pillow's `ImageFilter.SMOOTH`: 5 at the centre, 1 around it.
+  # The kernel of Pillow's `ImageFilter.SMOOTH`: 5 at the center, 1 around it.
   return _mix((box + 4 * images) / 13, images, factor)
 
 

@@ -74,7 +74,7 @@ class CutMix:
     images, area = regions.paste(
       images,
       _others(images),
-      centre=(_shared(random.uniform(0, 1)), _shared(random.uniform(0, 1))),
+      center=(_shared(random.uniform(0, 1)), _shared(random.uniform(0, 1))),
       side=_shared(tf.where(mixed, pasted, 0)),
     )
     return images, _mix(labels, 1 - area[:, None])

@@ -67,12 +67,12 @@ class RandAugment:
     amounts = self._amounts(random)
     turned = tf.reduce_any([amounts[name] != 0 for name in _TURNS], 0)
     shifted = tf.reduce_any([amounts[name] != 0 for name in _SHIFTS], 0)
-    recoloured = [
-      amounts[name] != 0 for name in OPERATIONS[-len(_RECOLOURINGS) :]
+    recolored = [
+      amounts[name] != 0 for name in OPERATIONS[-len(_RECOLORINGS) :]
     ]
-    pending = tf.stack([turned, shifted & ~turned, *recoloured], axis=1)
-    changes = [self._warp, self._shift, *_RECOLOURINGS]
-    for _ in range(min(self.operations, 1 + len(_RECOLOURINGS))):
+    pending = tf.stack([turned, shifted & ~turned, *recolored], axis=1)
+    changes = [self._warp, self._shift, *_RECOLORINGS]
+    for _ in range(min(self.operations, 1 + len(_RECOLORINGS))):
       # The first change of each image that is not made yet.
       number = tf.argmax(tf.cast(pending, tf.int32), 1, tf.int32)
       none = ~tf.reduce_any(pending, 1)
@@ -163,7 +163,7 @@ def _solarize(images: tf.Tensor, amounts: Amounts) -> tf.Tensor:
 
 
 # In the order of `OPERATIONS`.
-_RECOLOURINGS = (
+_RECOLORINGS = (
   *(functools.partial(_blend, name) for name in _FACTORS),
   _posterize,
   _solarize,

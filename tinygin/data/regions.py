@@ -15,7 +15,7 @@ def paste(
   Args:
     images: float32 (batch, height, width, channels).
     others: of the same shape, or one value for all pixels.
-    centre: of the boxes, horizontal and vertical, each float32 (batch,), as a
+    center: of the boxes, horizontal and vertical, each float32 (batch,), as a
       share of the images' width and height.
     side: of the boxes, float32 (batch,), as a share of the images' sides.
       A box is clipped at the border.
@@ -24,8 +24,8 @@ def paste(
     The images, and the boxes' exact share of their area, float32 (batch,).
   """
   height, width, channels = images.shape[1:]
-  across = _span(centre[0], side, width)
-  down = _span(centre[1], side, height)
+  across = _span(center[0], side, width)
+  down = _span(center[1], side, height)
   # `tf.where` takes twice as long if it must broadcast over the channels.
   rows = [-1, height, width * channels]
   pasted = tf.where(
@@ -43,7 +43,7 @@ def paste(
   return tf.reshape(pasted, images.shape), pixels / (height * width)
 
 
-def _span(centre: tf.Tensor, side: tf.Tensor, pixels: int) -> tf.Tensor:
-  """Returns (batch, pixels): whether a pixel's centre is in the span."""
-  centres = (tf.range(pixels, dtype=tf.float32)[None] + 0.5) / pixels
-  return tf.abs(centres - centre[:, None]) < side[:, None] / 2
+def _span(center: tf.Tensor, side: tf.Tensor, pixels: int) -> tf.Tensor:
+  """Returns (batch, pixels): whether a pixel's center is in the span."""
+  centers = (tf.range(pixels, dtype=tf.float32)[None] + 0.5) / pixels
+  return tf.abs(centers - center[:, None]) < side[:, None] / 2

@@ -136,8 +136,8 @@ def _zoom_vertically(
   images: tf.Tensor, edge: str, scale: tf.Tensor, shift: tf.Tensor
 ) -> tf.Tensor:
   height, width, channels = images.shape[1:]
-  centre = (height - 1) / 2
-  start = centre - scale * centre + shift
+  center = (height - 1) / 2
+  start = center - scale * center + shift
   place = start[:, None] + scale[:, None] * tf.range(height, dtype=tf.float32)
   floor = tf.floor(place)
   rows = tf.reshape(images, [-1, height, width * channels])
