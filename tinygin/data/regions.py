@@ -30,7 +30,7 @@ def paste(
   rows = [-1, height, width * channels]
   pasted = tf.where(
     down[:, :, None] & tf.repeat(across, channels, axis=1)[:, None, :],
-    others if isinstance(others, float) else tf.reshape(others, rows),
+    tf.reshape(others, rows) if tf.is_tensor(others) else others,
     tf.reshape(images, rows),
   )
   pixels = tf.reduce_prod(
