@@ -71,11 +71,12 @@ class CutMix:
     """Returns the images and labels, some of them mixed."""
     mixed = random.uniform(0, 1) < self.probability
     pasted = tf.sqrt(1 - symmetric_beta(random, self.concentration))
+    side = _shared(tf.where(mixed, pasted, 0))  # Refuses odd batches.
     images, area = regions.paste(
       images,
       _others(images),
       center=(_shared(random.uniform(0, 1)), _shared(random.uniform(0, 1))),
-      side=_shared(tf.where(mixed, pasted, 0)),
+      side=side,
     )
     return images, _mix(labels, 1 - area[:, None])
 
