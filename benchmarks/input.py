@@ -9,7 +9,7 @@ affects all of them:
   tfds again       the same data set iterated again; TFDS keeps small ones
   memory, first    reading the split into memory, and an epoch in shuffled order
   memory           the next epoch
-  stored, first    finding the records of the split, and an epoch from the files
+  stored, first    loading the index of the files, and an epoch from the files
   stored           the next epoch
   standardised     an epoch from memory with standardized images
   NAME.gin         the same, augmented by the recipe gin/augment/NAME.gin
