@@ -50,8 +50,8 @@ class Dataset:
   Attributes:
     name: name of the data set's folder, such as `quickstart`.
     data_dir: the folder of all data sets, relative to the working directory.
-    source: where the images come from: `@synthetic()`, `@stanford()` or
-      `@ilsvrc()`.
+    source: where the images come from: `@synthetic()`, `@stanford()`,
+      `@ilsvrc()` or `@folder()`.
     classes: the number of classes that the source must have.
     image_size: height and width of the images, in pixels.
     resize: resizes the images: `@resize()`. None: the source's images must have

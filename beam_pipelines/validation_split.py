@@ -15,6 +15,7 @@ from apache_beam.options import pipeline_options
 from beam_pipelines import archives
 from beam_pipelines import indexing
 from beam_pipelines import tasks
+from tinygin.config import errors
 
 _TASK_SIZE = 5000
 _BITS = 64
@@ -35,6 +36,9 @@ def hold_out(
 
   Returns:
     The index with its final splits.
+
+  Raises:
+    errors.InputError: a split is empty.
   """
   if not index.validation_fraction:
     return index
@@ -54,6 +58,14 @@ def hold_out(
     # A damaged image stays in training, where its shard rejects it.
     held_out = fraction is not None and fraction < index.validation_fraction
     splits['validation' if held_out else 'train'].append(i)
+  for split, chosen in splits.items():
+    if not chosen:
+      raise errors.InputError(
+        f'The {split} split is empty: none of the {len(found):,} images of '
+        f'{index.origin} is in it, at a share of '
+        f'{index.validation_fraction} for validation. Choose another share, or '
+        'add images.'
+      )
   return dataclasses.replace(
     index, splits={name: found.take(each) for name, each in splits.items()}
   )

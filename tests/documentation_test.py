@@ -97,6 +97,10 @@ class DocumentationTest(parameterized.TestCase):
     (cls.folder / 'folder_of_images').mkdir()
     for name in ('cat.jpg', 'folder_of_images/dog.png'):
       Image.effect_noise((80, 60), 100).save(cls.folder / name)
+    for number in range(40):
+      path = cls.folder / f'pets/{("cat", "dog")[number % 2]}/{number}.jpg'
+      path.parent.mkdir(parents=True, exist_ok=True)
+      Image.new('RGB', (90, 70), (6 * number, 99, 9)).save(path)
     for name in ('NAME', 'OTHER_NAME'):
       cls.run_commands(
         './bazelw run //tinygin:train -- --gin_file=gin/quickstart.gin '
