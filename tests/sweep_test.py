@@ -58,6 +58,7 @@ sweep.sampler_seed = 0
 sweep.trials = None
 sweep.pruner = None
 sweep.parallel = 1
+sweep.devices = None
 """
 _SAMPLED = """
 sweep.sampler = @optuna.samplers.RandomSampler
@@ -197,6 +198,31 @@ sweep.parallel = 4
 """)
     self.assertEqual(self.column('status'), ['completed'] * 2)
     self.assertEqual(self.logs(), 'Trained.\n' * 6)
+
+  def test_runs_at_the_same_time_have_devices_of_their_own(self):
+    started, shared = [], []
+
+    class Run(runs.Run):
+      def __init__(self, arguments, directory, device):
+        running = [each.device for each in started if not each.ended()]
+        shared.extend({device} & set(running))
+        started.append(self)
+        super().__init__(arguments, directory, device)
+
+    with absltest.mock.patch.object(runs, 'Run', Run):
+      self.sweep("sweep.parallel = 2\nsweep.devices = ['0', '2,3']")
+    self.assertLen(started, 6)
+    self.assertEmpty(shared)
+    seen = [path.read_text() for path in self.swept.glob('trials/*/device')]
+    self.assertCountEqual(seen, [run.device for run in started])
+    self.assertEqual({*seen}, {'0', '2,3'})
+
+  def test_each_run_needs_a_device(self):
+    with self.assertRaisesRegex(
+      InputError, r"devices must .*devices = \['0'\], parallel = 2\."
+    ):
+      self.sweep("sweep.parallel = 2\nsweep.devices = ['0']")
+    self.assertFalse(self.swept.exists())
 
   def test_any_path(self):
     self.write('base.gin', _BASE)

@@ -18,6 +18,7 @@ from tensorflow.python.util import _pywrap_util_port
 print(json.dumps({
   'numerical': environment.numerical(),
   'level': os.environ['TF_CPP_MIN_LOG_LEVEL'],
+  'growth': os.environ['TF_FORCE_GPU_ALLOW_GROWTH'],
   'backend': keras.config.backend(),
   'tf.keras': tf.keras.__version__ == keras.__version__,
   'oneDNN': _pywrap_util_port.IsMklEnabled(),
@@ -30,16 +31,19 @@ class EnvironmentTest(absltest.TestCase):
     found = self._run()
     self.assertEqual(found['numerical'], {'TF_ENABLE_ONEDNN_OPTS': '1'})
     self.assertEqual(found['level'], '2')
+    self.assertEqual(found['growth'], 'true')
     found = self._run(
       TF_ENABLE_ONEDNN_OPTS='0',
       TF_NUM_INTRAOP_THREADS='2',
       TF_CPP_MIN_LOG_LEVEL='1',
+      TF_FORCE_GPU_ALLOW_GROWTH='false',
     )
     self.assertEqual(
       found['numerical'],
       {'TF_ENABLE_ONEDNN_OPTS': '0', 'TF_NUM_INTRAOP_THREADS': '2'},
     )
     self.assertEqual(found['level'], '1')
+    self.assertEqual(found['growth'], 'false')
     self.assertFalse(found['oneDNN'])
 
   def test_is_keras_3_on_tensorflow_whatever_the_user_prefers(self):

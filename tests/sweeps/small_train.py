@@ -21,6 +21,7 @@ def main(argv: list[str]) -> None:
   directory.mkdir(exist_ok=True)
   again = (directory / 'begun').exists()
   (directory / 'begun').touch()
+  (directory / 'device').write_text(os.environ.get('CUDA_VISIBLE_DEVICES', ''))
   signal.signal(
     signal.SIGTERM,
     signal.SIG_IGN

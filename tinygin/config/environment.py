@@ -23,6 +23,9 @@ NUMERICAL = (
 # By default TensorFlow uses oneDNN only on processors with AVX-512 VNNI or
 # newer instructions. It is nearly twice as fast on older ones too.
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
+# Otherwise the first program takes all memory of a GPU: an evaluation could not
+# run beside a training.
+os.environ.setdefault('TF_FORCE_GPU_ALLOW_GROWTH', 'true')
 # Errors only.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 # The trainer needs TensorFlow, whatever keras.json says.

@@ -62,6 +62,8 @@ class Sweep:
     pruner: an Optuna pruner, such as `@optuna.pruners.MedianPruner()`, or None.
       It judges the run of each trial's first seed after every evaluation.
     parallel: the number of runs at the same time.
+    devices: the value of CUDA_VISIBLE_DEVICES for each of the runs at the same
+      time, such as `['0', '1']`; None: each run sees all GPUs.
   """
 
   name: str
@@ -83,6 +85,7 @@ class Sweep:
   trials: Positive | None
   pruner: optuna.pruners.BasePruner | None
   parallel: Positive
+  devices: Sequence[str] | None
 
   def __post_init__(self) -> None:
     if not self.parameters or not all(
@@ -97,6 +100,11 @@ class Sweep:
         "sampler = 'grid' needs trials = None and parameters without ranges; "
         f'another sampler needs a number of trials. Received: '
         f'trials = {self.trials}.'
+      )
+    if self.devices is not None and len(self.devices) != self.parallel:
+      raise ValueError(
+        'devices must name one device for each of the runs at the same time. '
+        f'Received: devices = {self.devices!r}, parallel = {self.parallel}.'
       )
 
   @property

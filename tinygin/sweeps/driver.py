@@ -157,8 +157,17 @@ class Driver:
       bindings = self._sweep.bindings(trial.params, seed, str(directory))
       arguments = [f'--gin_file={each}' for each in self._sweep.gin_files]
       arguments += [f'--gin_bindings={each}' for each in bindings]
-      self._runs.append(runs.Run(arguments, directory))
+      self._runs.append(runs.Run(arguments, directory, self._free_device()))
       return self._runs[-1]
+
+  def _free_device(self) -> str | None:
+    """Returns a device that no run uses; None if the sweep names no devices."""
+    if self._sweep.devices is None:
+      return None
+    free = list(self._sweep.devices)
+    for run in self._runs:
+      free.remove(run.device)
+    return free[0]
 
   def _judge(
     self, trial: optuna.Trial, run: runs.Run, ended: bool, reported: set[int]

@@ -26,12 +26,18 @@ class FailedError(errors.RunError):
 
 
 class Run:
-  """A process that trains. Its output goes to a file beside its directory."""
+  """A process that trains. Its output goes to a file beside its directory.
+
+  Attributes:
+    directory: the run's directory.
+    device: the GPUs that the process sees, or None if it sees all.
+  """
 
   def __init__(
     self,
     arguments: Sequence[str],
     directory: pathlib.Path,
+    device: str | None,
   ):
     """Starts the process.
 
@@ -41,8 +47,11 @@ class Run:
     Args:
       arguments: the flags of train.
       directory: the run's directory.
+      device: the value of CUDA_VISIBLE_DEVICES, or None to leave it as it is.
     """
     self.directory = directory
+    self.device = device
+    visible = {} if device is None else {'CUDA_VISIBLE_DEVICES': device}
     self._log = directory.with_name(f'{directory.name}.log')
     self._message = directory.with_name(f'{directory.name}.message')
     self._log.parent.mkdir(exist_ok=True)
@@ -53,6 +62,7 @@ class Run:
         [*_TRAIN, *arguments],
         env={
           **os.environ,
+          **visible,
           'PYTHONPATH': os.pathsep.join(filter(None, path)),
           entry_point.MESSAGE_FILE: str(self._message),
         },

@@ -24,7 +24,8 @@ from tinygin.sweeps import declaration
 
 # The parameters that may differ between starts and between machines.
 _MAY_CHANGE = frozenset(
-  f'sweep.{name}' for name in ('directory', 'storage', 'trials', 'parallel')
+  f'sweep.{name}'
+  for name in ('directory', 'storage', 'trials', 'parallel', 'devices')
 )
 # A process that has been silent for this long is considered dead.
 _HEARTBEAT_SECONDS, _SILENT_SECONDS = 30, 120
