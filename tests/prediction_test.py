@@ -352,7 +352,12 @@ class InitializeTest(parameterized.TestCase):
     model = other.build_model()
     drawn = {each.path: each.numpy() for each in model.variables}
     source = source.format(best=checkpoints.find(RUN / 'checkpoints', 'best'))
-    initialization.initialize(model, str(directory / source), include_head)
+    initialization.initialize(
+      model,
+      str(directory / source),
+      head=EXPERIMENT.head,
+      include_head=include_head,
+    )
     best = prediction.Classifier.restore(EXPERIMENT, RUN, 'best', 'average')
     for ours, theirs in zip(model.variables, best.model.variables, strict=True):
       keeps = ours.path.startswith('head') and not include_head
@@ -376,7 +381,9 @@ class InitializeTest(parameterized.TestCase):
   def test_a_damaged_file(self, name):
     path = self.create_tempfile(name, 'damaged').full_path
     with self.assertRaisesRegex(errors.InputError, f'^{path} must be'):
-      initialization.initialize(CLASSIFIER.model, path, True)
+      initialization.initialize(
+        CLASSIFIER.model, path, head=[], include_head=True
+      )
 
 
 def _with_alpha():

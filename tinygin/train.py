@@ -11,8 +11,6 @@ import contextlib
 import datetime
 import pathlib
 import shlex
-import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 from absl import flags
@@ -100,10 +98,14 @@ def main(argv: list[str]) -> int:
   keeps = not (_DRY.value or cluster.number)
   with cluster.reporting_lost_workers():
     cluster.check_same(configuration.text(), run_dir)
-    with _directory(run_dir, keeps) as directory:
+    with (
+      run_directory.locked(paths.resolve(run_dir), datetime.datetime.now())
+      if keeps
+      else contextlib.nullcontext()
+    ) as directory:
       result = _train(experiment, configuration, directory)
   if not cluster.number:
-    print(_closing(result, directory, kept=not _DRY.value))
+    print(_closing(result, directory))
   return 0
 
 
@@ -140,19 +142,23 @@ def _rehearse(experiment: Any) -> int:
 
 
 def _train(
-  experiment: Any, configuration: loading.Configuration, directory: pathlib.Path
+  experiment: Any,
+  configuration: loading.Configuration,
+  directory: pathlib.Path | None,
 ) -> dict[str, Any]:
-  """Trains in a locked directory; returns the result."""
+  """Trains in a locked directory, or writes nothing; returns the result."""
   with native_output.hidden():
     from tinygin.training import trainer
 
-  run_directory.check_continuation(
-    directory, configuration, _ALLOW_CHANGES.value
-  )
+  if directory:
+    run_directory.check_continuation(
+      directory, configuration, _ALLOW_CHANGES.value
+    )
 
   def describe(step: int) -> None:
-    start = _start(experiment.seed, experiment.dataset.directory)
-    run_directory.describe(directory, configuration, step, start)
+    if directory:
+      start = _start(experiment.seed, experiment.dataset.directory)
+      run_directory.describe(directory, configuration, step, start)
 
   may_build = not _DRY.value
   return trainer.train(experiment, directory, may_build, describe)
@@ -168,28 +174,7 @@ def _start(seed: int, data_directory: str) -> dict[str, Any]:
   }
 
 
-@contextlib.contextmanager
-def _directory(pattern: str, keeps: bool) -> Iterator[pathlib.Path]:
-  """Locks the run's directory, or yields a temporary one."""
-  if not keeps:
-    with tempfile.TemporaryDirectory() as directory:
-      try:
-        yield pathlib.Path(directory)
-      except errors.StoppedError as error:
-        if not _DRY.value:
-          raise  # Worker 0 has saved the state.
-        raise errors.StoppedError(
-          error.number, 'a dry run saves nothing.'
-        ) from error
-    return
-  now = datetime.datetime.now()
-  with run_directory.locked(paths.resolve(pattern), now) as path:
-    yield path
-
-
-def _closing(
-  result: dict[str, Any], directory: pathlib.Path, kept: bool
-) -> str:
+def _closing(result: dict[str, Any], directory: pathlib.Path | None) -> str:
   validation, best = result['validation'], result['best']
   lines = [
     '',
@@ -200,7 +185,7 @@ def _closing(
     f'{result["images_per_second"]:,.0f} images/s over '
     f'{result["seconds"]:.0f} s of training.',
   ]
-  if kept:
+  if directory:
     run, runs = (
       shlex.quote(str(path)) for path in (directory, directory.parent)
     )

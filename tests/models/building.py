@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable
+from collections.abc import Sequence
 
 import gin
 import keras
@@ -13,7 +14,10 @@ TESTDATA = ROOT / 'tests' / 'testdata' / 'models'
 
 
 @gin.register('train', module='tests')
-def _train(model: Callable[[], keras.Model]) -> keras.Model:
+def _train(
+  model: Callable[[], keras.Model], head: Sequence[str]
+) -> keras.Model:
+  del head
   return model()
 
 

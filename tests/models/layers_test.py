@@ -252,6 +252,46 @@ def _operations(layer, training):
   return {operation.type for operation in graph.get_operations()}
 
 
+class CastsTest(parameterized.TestCase):
+  """Kernels that are slow on CPUs in bfloat16 run in float32 there only."""
+
+  @parameterized.parameters(
+    (
+      'BatchNormalization',
+      {'momentum': 0.9, 'epsilon': 1e-3},
+      'FusedBatchNorm',
+    ),
+    (
+      'SeparableConv2D',
+      {'filters': 4, 'kernel_size': 3, 'strides': 2},
+      'DepthwiseConv2d',
+    ),
+  )
+  def test_only_without_a_gpu(self, name, arguments, kernel):
+    gpu = tf.config.PhysicalDevice('/physical_device:GPU:0', 'GPU')
+    for gpus, dtype in (([], tf.float32), ([gpu], tf.bfloat16)):
+      layer = getattr(layers, name)(**arguments, dtype='mixed_bfloat16')
+      layer.build((None, 4, 4, 8))
+      keywords = {'training': True} if 'Norm' in name else {}
+
+      @tf.function
+      def call(inputs, layer=layer, keywords=keywords):
+        return layer(inputs, **keywords)
+
+      with absltest.mock.patch.object(
+        tf.config, 'list_physical_devices', lambda kind, gpus=gpus: gpus
+      ):
+        graph = call.get_concrete_function(
+          tf.TensorSpec((2, 4, 4, 8), tf.bfloat16)
+        ).graph
+      types = {
+        each.get_attr('T')
+        for each in graph.get_operations()
+        if each.type.startswith(kernel)
+      }
+      self.assertEqual(types, {dtype})
+
+
 class DropoutTest(absltest.TestCase):
   def test_drops_in_training_only_and_restores_its_state(self):
     layer = layers.Dropout(0.5, seed=1, name='drop')

@@ -5,6 +5,7 @@ import pathlib
 import zipfile
 
 import h5py
+import keras
 import numpy as np
 from absl.testing import absltest
 from PIL import Image
@@ -17,6 +18,8 @@ _SHARED = pathlib.Path(os.environ.get('TINYGIN_SHARED_DATA', 'absent')).parent
 _PUBLISHED = _SHARED / 'seed' / 'weights' / 'tin_067.hdf5'
 _MINI = _SHARED / 'data' / 'tiny-imagenet-mini.zip'
 _CLASSES = _SHARED / 'data' / 'tiny-imagenet-200-classes.tsv'
+
+_HEAD = ['head_*']
 
 
 def _network(*bindings):
@@ -42,7 +45,7 @@ class InitializeTest(absltest.TestCase):
   def test_assigns_every_weight(self):
     model = _network('DROPOUT = 0.5')
     weights = _weights(model)
-    pretrained.initialize(model, weights, include_head=True, source='x')
+    pretrained.initialize(model, weights, 'x')
     values = _values(model)
     for path, weight in weights.items():
       np.testing.assert_array_equal(values[path], weight)
@@ -51,11 +54,35 @@ class InitializeTest(absltest.TestCase):
     weights = _weights(_network())
     model = _network('CLASSES = 7')
     before = _values(model)
-    pretrained.initialize(model, weights, include_head=False, source='x')
+    pretrained.initialize(model, weights, 'x', head=_HEAD, include_head=False)
     after = _values(model)
     for path in before:
       expected = before if path.startswith('head_') else weights
       np.testing.assert_array_equal(after[path], expected[path])
+
+  def test_the_head_is_what_the_network_declares(self):
+    def network(classes):
+      inputs = keras.Input((3,))
+      x = keras.layers.Dense(4, name='head_of_the_body')(inputs)
+      return keras.Model(
+        inputs, keras.layers.Dense(classes, name='predictions')(x)
+      )
+
+    weights, model = _weights(network(5)), network(2)
+    before = _values(model)
+    pretrained.initialize(
+      model, weights, 'x', head=['predictions/*'], include_head=False
+    )
+    after = _values(model)
+    for path in before:
+      expected = before if path.startswith('predictions') else weights
+      np.testing.assert_array_equal(after[path], expected[path])
+    with self.assertRaisesRegex(
+      errors.InputError, r"train\.head .*'heads/\*'.* nearest path is head"
+    ):
+      pretrained.initialize(
+        model, weights, 'x', head=['heads/*'], include_head=False
+      )
 
   def test_lists_all_that_does_not_fit_and_assigns_nothing(self):
     model = _network()
@@ -65,7 +92,7 @@ class InitializeTest(absltest.TestCase):
     weights['head_dense/bias'] = np.zeros(7, np.float32)
     weights['other/kernel'] = np.zeros((2, 3), np.float32)
     with self.assertRaises(errors.InputError) as caught:
-      pretrained.initialize(model, weights, include_head=True, source='a.h5')
+      pretrained.initialize(model, weights, 'a.h5', head=_HEAD)
     self.assertEqual(
       str(caught.exception),
       'The weights of a.h5 do not fit tiny_inception_net:\n'
@@ -80,12 +107,10 @@ class InitializeTest(absltest.TestCase):
   def test_names_the_head_when_only_that_does_not_fit(self):
     weights = _weights(_network())
     with self.assertRaisesRegex(errors.InputError, 'All but the head fits'):
-      pretrained.initialize(
-        _network('CLASSES = 7'), weights, include_head=True, source='x'
-      )
+      pretrained.initialize(_network('CLASSES = 7'), weights, 'x', head=_HEAD)
     with self.assertRaisesRegex(errors.InputError, r'\)\nDo this\.$'):
       pretrained.initialize(
-        _network('CLASSES = 7'), weights, True, 'x', advice='Do this.'
+        _network('CLASSES = 7'), weights, 'x', head=_HEAD, advice='Do this.'
       )
 
 
@@ -165,7 +190,7 @@ class PublishedWeightsTest(absltest.TestCase):
         self.skipTest(f'{file} is not there.')
     model = building.build('inception')
     weights = pretrained.read_hdf5(str(_PUBLISHED))
-    pretrained.initialize(model, weights, True, str(_PUBLISHED))
+    pretrained.initialize(model, weights, str(_PUBLISHED))
     images, labels = _validation_images()
     images -= images.mean((1, 2, 3), keepdims=True)
     images /= images.std((1, 2, 3), keepdims=True)

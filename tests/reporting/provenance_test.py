@@ -80,6 +80,10 @@ class ProvenanceTest(absltest.TestCase):
       found = provenance.describe(self.root)['computation']
     self.assertContainsSubset(variables, found['environment'])
     self.assertGreater(found['intra_op_threads'], 0)
+    for enabled in (False, True):
+      tf.config.experimental.enable_tensor_float_32_execution(enabled)
+      found = provenance.describe(self.root)['computation']
+      self.assertIs(found['tensor_float_32'], enabled)
     cpuinfo = pathlib.Path('/proc/cpuinfo')
     if cpuinfo.exists() and 'model name' in cpuinfo.read_text():
       self.assertIn(f': {found["processor"]}\n', cpuinfo.read_text())

@@ -11,6 +11,9 @@ from tinygin.config import errors
 from tinygin.training import checkpoints
 from tinygin.training import initialization
 
+_HEAD = ['head_*']
+_WHOLE = {'head': _HEAD, 'include_head': True}
+
 
 def _network(classes):
   inputs = keras.Input((4,))
@@ -39,14 +42,16 @@ class InitializationTest(absltest.TestCase):
     saved.save(2, {'best': {'step': 1}}, keep=9, best_step=1)
 
   def test_takes_the_best_not_the_last(self):
-    initialization.initialize(self.model, str(self.run), include_head=True)
+    initialization.initialize(self.model, str(self.run), **_WHOLE)
     for path, value in _values(self.model).items():
       np.testing.assert_array_equal(value, self.best[path])
 
   def test_another_number_of_classes_keeps_its_own_head(self):
     model = _network(classes=2)
     head = _values(model)['head_dense/kernel']
-    initialization.initialize(model, str(self.run), include_head=False)
+    initialization.initialize(
+      model, str(self.run), head=_HEAD, include_head=False
+    )
     values = _values(model)
     np.testing.assert_array_equal(
       values['body/kernel'], self.best['body/kernel']
@@ -57,7 +62,7 @@ class InitializationTest(absltest.TestCase):
       r'head_dense/kernel is float32 \(3, 5\), expected float32 \(3, 2\)'
       r'(.|\n)*All but the head fits: set train.init_head = False.',
     ):
-      initialization.initialize(model, str(self.run), include_head=True)
+      initialization.initialize(model, str(self.run), **_WHOLE)
 
   def test_refuses_a_damaged_checkpoint(self):
     before = _values(self.model)
@@ -67,14 +72,14 @@ class InitializationTest(absltest.TestCase):
       errors.InputError,
       f'The checkpoint {path} is damaged',
     ):
-      initialization.initialize(self.model, str(self.run), include_head=True)
+      initialization.initialize(self.model, str(self.run), **_WHOLE)
     for path, value in _values(self.model).items():
       np.testing.assert_array_equal(value, before[path])
 
   def test_says_that_a_folder_holds_no_run(self):
     folder = self.create_tempdir().full_path
     with self.assertRaises(errors.InputError) as caught:
-      initialization.initialize(self.model, folder, include_head=True)
+      initialization.initialize(self.model, folder, **_WHOLE)
     self.assertEqual(
       str(caught.exception),
       f'{folder} holds no checkpoint; expected one in checkpoints/. Name the '

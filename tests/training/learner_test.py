@@ -259,6 +259,14 @@ class AverageTest(parameterized.TestCase):
 
 
 class LearnerTest(parameterized.TestCase):
+  @parameterized.parameters(False, True)
+  def test_determinism_and_tensor_float_32_are_as_bound(self, value):
+    settings = tf.config.experimental
+    with mock.patch.object(settings, 'enable_op_determinism') as enable:
+      _build(tensor_float_32=value, deterministic=value)
+    self.assertEqual(enable.called, value)
+    self.assertIs(settings.tensor_float_32_execution_enabled(), value)
+
   @parameterized.parameters('SGD', 'Adam', 'AdamW', 'RMSprop', 'Lion', 'Lamb')
   def test_biases_and_normalization_do_not_decay(self, name):
     optimizer = getattr(keras.optimizers, name)
@@ -271,12 +279,63 @@ class LearnerTest(parameterized.TestCase):
     for weight in weights:
       weight.assign(tf.ones_like(weight))
     # Without a gradient, weights change by their decay alone.
-    learner.optimizer.apply([tf.zeros_like(weight) for weight in weights])
+    ((optimizer, _),) = learner._groups
+    optimizer.apply([tf.zeros_like(weight) for weight in weights])
     left = {weight.path.split('/')[-1]: weight.numpy() for weight in weights}
     self.assertEqual(set(left), {'kernel', 'bias', 'gamma', 'beta'})
     for weight, value in left.items():
       expected = 0.95 if weight == 'kernel' else 1.0
       np.testing.assert_allclose(value, expected, rtol=1e-6, err_msg=weight)
+
+  @parameterized.parameters(1, 2)
+  def test_groups_have_rates_and_decays_of_their_own(self, replicas):
+    def moves(**changes):
+      """Returns how the first step moves each weight, and its start."""
+      options = {
+        'optimizer': functools.partial(keras.optimizers.SGD, weight_decay=0.2),
+        'model': functools.partial(_linear, _normalization),
+        **changes,
+      }
+      before = _build(replicas, **options)
+      after, _ = _train(replicas, count=1, **options)
+      return {
+        one.path: (two.numpy() - one.numpy(), one.numpy())
+        for one, two in zip(
+          before.model.trainable_variables,
+          after.model.trainable_variables,
+          strict=True,
+        )
+      }
+
+    plain = moves()
+    grouped = moves(
+      parameter_groups={
+        '*/kernel': {'learning_rate_factor': 0.5, 'weight_decay_factor': 3.0},
+        '*/gamma': {'learning_rate_factor': 0.0},
+      }
+    )
+    factors = {'kernel': 0.5, 'gamma': 0.0, 'bias': 1.0, 'beta': 1.0}
+    for path, (moved, start) in plain.items():
+      name = path.rpartition('/')[2]
+      expected = factors[name] * moved
+      if name == 'kernel':  # At a rate of 0.25, and a decay of 0.6, not 0.2.
+        expected -= 0.25 * (0.6 - 0.2) * start
+      np.testing.assert_allclose(
+        grouped[path][0], expected, rtol=1e-4, atol=1e-6, err_msg=path
+      )
+
+  @parameterized.parameters(1, 2)
+  def test_frozen_layers_change_nothing(self, replicas):
+    options = {
+      'model': functools.partial(_linear, _normalization),
+      'trainable': ['*/kernel'],
+      'average_decay': 0.5,
+    }
+    before = _build(replicas, **options).model.weights
+    after = _train(replicas, **options)[0].model.weights
+    for one, other in zip(before, after, strict=True):
+      same = np.array_equal(one.numpy(), other.numpy())
+      self.assertEqual(same, not one.path.endswith('/kernel'), one.path)
 
   @parameterized.parameters(
     ({'gradient_accumulation_steps': 2}, 'train.accumulation'),

@@ -87,8 +87,11 @@ def make(strategy, **changes):
     'augmentation': [augmentation.HorizontalFlip(probability=0.5)],
     'preprocessing': preprocessing.per_image_standardization,
     'model': network,
+    'head': ['small/head/*'],
     'init_from': None,
     'init_head': True,
+    'trainable': ['*'],
+    'parameter_groups': {},
     'loss': lambda labels, logits: losses.cross_entropy(
       labels, logits, label_smoothing=0.0
     ),
@@ -100,6 +103,8 @@ def make(strategy, **changes):
     'average_decay': None,
     'strategy': strategy,
     'precision': 'float32',
+    'tensor_float_32': False,
+    'deterministic': True,
     'jit_compile': False,
     'accumulation': 1,
     'batch_size': 8,

@@ -713,6 +713,40 @@ class TrainerTest(parameterized.TestCase):
         if not any(each in path for each in ('moving', 'seed')):
           np.testing.assert_array_equal(value, loaded[path], path)
 
+  def test_a_fine_tuned_run_ends_like_an_uninterrupted_one(self):
+    first, whole, stopped = (self._directory() for _ in range(3))
+    self._train(ONE, first, seed=4)
+    changes = {
+      'init_from': str(first),
+      'init_head': False,
+      'trainable': ['*/conv2d/*', '*/head/*'],
+      'parameter_groups': {'*/conv2d/*': {'learning_rate_factor': 0.1}},
+      'optimizer': keras.optimizers.AdamW,
+      'average_decay': 0.9,
+    }
+    self._train(ONE, whole, **changes)
+    self._interrupted(stopped, 3, signal.SIGTERM, **changes)
+    self._train(ONE, stopped, **changes)
+    variables = _variables(whole)
+    for name, value in variables.items():
+      np.testing.assert_array_equal(value, _variables(stopped)[name], name)
+    best = json.loads((first / 'result.json').read_text())['best']['step']
+    loaded = checkpoints.read(first / 'checkpoints', best, 'model')
+    for path, value in loaded.items():
+      if 'seed' not in path:
+        same = np.array_equal(value, variables[f'model/{path}'])
+        self.assertEqual(same, 'batch_normalization' in path, path)
+    # Each group has the state of an optimizer.
+    counters = [name for name in variables if name.endswith('/iteration')]
+    self.assertLen(counters, 2)
+
+  def test_xla_is_for_one_replica(self):
+    with self.assertRaisesRegex(
+      errors.InputError,
+      r'^train\.jit_compile .* wait for each other .* Received: 2 replicas\.',
+    ):
+      self._train(TWO, self._directory(), jit_compile=True)
+
   def test_batches_must_divide_among_the_replicas(self):
     with self.assertRaises(errors.InputError) as caught:
       self._train(TWO, self._directory(), batch_size=7)

@@ -3,11 +3,14 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import sys
+import tempfile
 from unittest import mock
 
+import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -69,6 +72,8 @@ def _start(directory, stderr, task, number=0, after_loops=0, **changes):
   try:
     sys.stderr = open(stderr, 'w', buffering=1)  # noqa: SIM115
     os.dup2(sys.stderr.fileno(), 2)
+    tempfile.tempdir = f'{stderr}.temporary'
+    os.mkdir(tempfile.tempdir)
     if task:
       os.environ['TF_CONFIG'] = json.dumps(task)
     _train(directory, number, after_loops, **changes)
@@ -106,7 +111,7 @@ class WorkersTest(parameterized.TestCase):
     cluster = {'worker': _free_addresses(2)}
     children = [
       _start(
-        self._directory() if index else directory,
+        None if index else directory,
         said / str(index),
         {'cluster': cluster, 'task': {'type': 'worker', 'index': index}},
         **(changes or {}),
@@ -114,6 +119,9 @@ class WorkersTest(parameterized.TestCase):
       for index, changes in enumerate((first, second))
     ]
     statuses = [_wait(child) for child in children]
+    for index in range(2):
+      for name in os.listdir(said / f'{index}.temporary'):
+        self.assertStartsWith(name, '__autograph_generated')  # TensorFlow's.
     return statuses, [(said / str(index)).read_text() for index in range(2)]
 
   def test_two_stopped_workers_end_like_one_process(self):
@@ -146,6 +154,17 @@ class WorkersTest(parameterized.TestCase):
     self.assertEqual(statuses, [0, 0], said)
     self.assertEqual(_lines(stopped), both)
 
+  def test_only_the_chief_reads_initial_weights(self):
+    trained, directory = self._directory(), self._directory()
+    self.assertEqual(_wait(_start(trained, trained / 'stderr', None)), 0)
+    first, second = {'init_from': str(trained)}, {'init_from': '/absent'}
+    cut = {'number': signal.SIGTERM, 'after_loops': 3}
+    statuses, said = self._run_two(directory, first | cut, second)
+    self.assertEqual(statuses, [143, 143], said)
+    # The chief has a checkpoint now.
+    statuses, said = self._run_two(directory, second, second)
+    self.assertEqual(statuses, [0, 0], said)
+
   def test_a_worker_ends_when_the_chief_is_dead(self):
     cut = {'number': signal.SIGKILL, 'after_loops': 2}
     statuses, said = self._run_two(self._directory(), first=cut)
@@ -167,9 +186,55 @@ class WorkersTest(parameterized.TestCase):
     self.assertRegex(
       said,
       rf'(?m)^Worker {worker} of 2 lost contact: another worker has ended or '
-      r'cannot be reached \(\w+\)\. Checkpoints are intact; start all workers '
-      r'again to continue from the last one\.$',
+      r'cannot be reached\. .* start all workers again to continue from the '
+      r'last one\. TensorFlow says: .+$',
     )
+
+
+_GRAPH_ERROR = """Graph execution error:
+
+Detected at node while/Conv2D defined at (most recent call last):
+  File "/home/me/disconnected/train.py", line 3, in <module>
+
+{}
+\t [[{{{{node while/Conv2D}}}}]] [Op:__inference__train_1]"""
+
+
+class LostWorkersTest(parameterized.TestCase):
+  def _report(self, error):
+    spread = workers.Workers(tf.distribute.get_strategy())
+    with (
+      mock.patch.object(workers.Workers, 'count', 2),
+      mock.patch.object(workers.Workers, 'number', 1),
+      spread.reporting_lost_workers(),
+    ):
+      raise error
+
+  @parameterized.parameters(
+    (tf.errors.InternalError, 'cuDNN launch failure : input shape ([8,8,8,3])'),
+    (tf.errors.InternalError, 'NCCL: unhandled cuda error'),
+    (tf.errors.FailedPreconditionError, 'DNN library is not found.'),
+    (
+      tf.errors.InternalError,
+      'Collective ops is aborted by: cuDNN launch failure',
+    ),
+    (tf.errors.InternalError, _GRAPH_ERROR.format('cuDNN launch failure')),
+  )
+  def test_errors_of_kernels_are_shown_as_they_are(self, kind, message):
+    with self.assertRaisesRegex(kind, re.escape(message)):
+      self._report(kind(None, None, message))
+
+  def test_a_lost_worker_is_one_message(self):
+    for kind, message in (
+      (tf.errors.UnavailableError, 'Connection reset by peer'),
+      (tf.errors.InternalError, 'Task 1 heartbeat timeout.'),
+    ):
+      for text in (message, _GRAPH_ERROR.format(message)):
+        with self.assertRaises(errors.RunError) as caught:
+          self._report(kind(None, None, text))
+        said = str(caught.exception)
+        self.assertStartsWith(said, 'Worker 1 of 2 lost contact')
+        self.assertEndsWith(said, f'TensorFlow says: {message}')
 
 
 class ConfigurationTest(parameterized.TestCase):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import h5py
@@ -10,8 +11,7 @@ import keras
 import numpy as np
 
 from tinygin.config import errors
-
-HEAD = 'head'
+from tinygin.models import parameters
 
 # Keras 2's names for unnamed layers, and the names in this package.
 _KINDS = {
@@ -25,8 +25,10 @@ _NUMBERED = re.compile(rf'({"|".join(_KINDS)})(?:_(\d+))?')
 def initialize(
   model: keras.Model,
   weights: Mapping[str, np.ndarray],
-  include_head: bool,
   source: str,
+  *,
+  head: Sequence[str] = (),
+  include_head: bool = True,
   advice: str = '',
 ) -> None:
   """Assigns weights to the variables with the same paths.
@@ -35,28 +37,34 @@ def initialize(
   weight. Random states are left unchanged.
 
   Args:
-    model: a network of this package, or one with the same naming.
+    model: a network.
     weights: arrays by the path of their variable.
+    source: where the weights come from, for the message.
+    head: patterns of the paths of the head's variables; see `parameters`.
     include_head: whether to assign the weights of the head too. If not, the
       head may have another number of classes.
-    source: where the weights come from, for the message.
     advice: what to do if they do not fit. The default advice is to leave out
       the head, if everything else fits.
 
   Raises:
-    InputError: a weight is missing, unknown, or has another shape or dtype.
+    InputError: a weight is missing, unknown, or has another shape or dtype; or
+      the head is left out and one of its patterns matches no variable.
   """
 
   def is_assigned(path: str) -> bool:
     return not path.endswith('/seed_generator_state') and (
-      include_head or not _in_head(path)
+      include_head or not parameters.matches(path, head)
     )
 
   variables = {each.path: each for each in model.variables}
+  if not include_head:
+    parameters.check('train.head', head, variables)
   variables = {p: each for p, each in variables.items() if is_assigned(p)}
   weights = {p: each for p, each in weights.items() if is_assigned(p)}
   if faults := list(misfits(variables, weights)):
-    if not advice and include_head and all(map(_in_head, faults)):
+    paths = [each.partition(' ')[0] for each in faults]
+    of_head = all(parameters.matches(path, head) for path in paths)
+    if not advice and include_head and of_head:
       advice = 'All but the head fits: set train.init_head = False.'
     raise errors.InputError(
       f'The weights of {source} do not fit {model.name}:\n  '
@@ -176,7 +184,3 @@ def _joined(layers: list[str]) -> str:
     else:
       joined += f'_{layer}'
   return joined
-
-
-def _in_head(path: str) -> bool:
-  return path.partition('/')[0] == HEAD or path.startswith(f'{HEAD}_')

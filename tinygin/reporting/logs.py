@@ -39,11 +39,13 @@ _RUN = ''
 class Logs:
   """Writes the metrics of a run."""
 
-  def __init__(self, directory: pathlib.Path, lengths: Mapping[str, int]):
+  def __init__(
+    self, directory: pathlib.Path | None, lengths: Mapping[str, int]
+  ):
     """Opens the files and cuts them to the lengths of the last checkpoint.
 
     Args:
-      directory: the run's directory.
+      directory: the run's directory; None: nothing is written.
       lengths: bytes of each file to keep, by path within the directory; files
         not named are removed. Empty for a new run.
 
@@ -52,6 +54,11 @@ class Logs:
       RunError: the files cannot be written.
     """
     self._directory = directory
+    if directory is None:
+      self._metrics = open(os.devnull, 'a')  # noqa: SIM115
+      noop = tf.summary.create_noop_writer()
+      self._writers = dict.fromkeys((_RUN, *SPLITS), noop)
+      return
     found = self._lengths()
     for name, length in lengths.items():
       received = found.get(name, 0)
@@ -183,6 +190,8 @@ class Logs:
 
   def _lengths(self) -> dict[str, int]:
     """Returns the bytes of each file, by path within the directory."""
+    if self._directory is None:
+      return {}
     folders = [self._directory / name for name in (_RUN, *SPLITS)]
     events = [sorted(each.glob('events.out.*')) for each in folders]
     paths = [*itertools.chain(*events), *self._directory.glob(history.METRICS)]

@@ -99,6 +99,9 @@ def _computation() -> dict[str, Any]:
     'intra_op_threads': threading.get_intra_op_parallelism_threads()
     or len(os.sched_getaffinity(0)),
     'inter_op_threads': threading.get_inter_op_parallelism_threads(),
+    'tensor_float_32': (
+      tf.config.experimental.tensor_float_32_execution_enabled()
+    ),
     'environment': environment.numerical(),
   }
 

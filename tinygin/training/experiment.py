@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Annotated
 from typing import Literal
@@ -17,6 +18,7 @@ from tinygin.config import closures
 from tinygin.config import constraints
 from tinygin.data import batches
 from tinygin.data import source
+from tinygin.models import parameters
 from tinygin.reporting import callbacks
 from tinygin.training import durations
 from tinygin.training import losses
@@ -48,9 +50,17 @@ class Experiment:
     augmentation: applied to training batches, in this order.
     preprocessing: converts images to the network's input.
     model: builds the network.
+    head: patterns of the paths of the head's variables; `*` stands for any
+      characters.
     init_from: source of the initial weights: a run's directory (its best
       checkpoint) or a file of weights; None: random initialization.
     init_head: whether to initialize the head from that source too.
+    trainable: patterns of the paths of the weights that are trained; the others
+      keep their initial values. A layer without a weight to train is frozen:
+      batch normalization then uses its moving statistics.
+    parameter_groups: factors of the learning rate and of the weight decay, by
+      the pattern of the paths of the weights that have them. The first pattern
+      that a weight matches decides.
     loss: the training loss of each example.
     optimizer: builds the optimizer from its learning rate.
     learning_rate: builds the schedule from the run's timeline.
@@ -62,6 +72,11 @@ class Experiment:
       average. None: no average.
     strategy: the devices and replicas. Each replica draws its own dropout.
     precision: `float32`, or `bfloat16` for activations with float32 weights.
+    tensor_float_32: whether GPUs may round the factors of float32 products to
+      10 bits, which is faster on NVIDIA's Ampere and newer ones.
+    deterministic: whether every operation gives the same bits each time. If
+      not, runs on GPUs cannot be repeated exactly; operations that have no such
+      kernel are refused otherwise.
     jit_compile: whether XLA compiles the step; on one replica only.
     batch_size: examples in a step, over all replicas.
     accumulation: number of parts of a replica's batch that are computed one
@@ -90,8 +105,11 @@ class Experiment:
   augmentation: Sequence[batches.Augmentation]
   preprocessing: batches.Preprocessing
   model: Callable[[], keras.Model]
+  head: parameters.Patterns
   init_from: str | None
   init_head: bool
+  trainable: parameters.Patterns
+  parameter_groups: Mapping[str, parameters.Factors]
   loss: losses.Loss
   optimizer: Annotated[
     Callable[..., keras.optimizers.Optimizer],
@@ -104,6 +122,8 @@ class Experiment:
   average_decay: Annotated[float, Interval(gt=0, lt=1)] | None
   strategy: tf.distribute.Strategy
   precision: Literal['float32', 'bfloat16']
+  tensor_float_32: bool
+  deterministic: bool
   jit_compile: bool
   batch_size: Positive
   accumulation: Positive
@@ -124,7 +144,11 @@ class Experiment:
     the process built before.
     """
     processors.warn(self.precision)
-    tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_tensor_float_32_execution(
+      self.tensor_float_32
+    )
+    if self.deterministic:
+      tf.config.experimental.enable_op_determinism()
     keras.utils.clear_session()  # First: it resets the policy too.
     # Keras' own defaults, whatever the user's keras.json says.
     keras.config.set_floatx('float32')

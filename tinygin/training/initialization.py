@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -15,7 +16,9 @@ from tinygin.training import checkpoints
 from tinygin.training import run_directory
 
 
-def initialize(model: keras.Model, source: str, include_head: bool) -> None:
+def initialize(
+  model: keras.Model, source: str, *, head: Sequence[str], include_head: bool
+) -> None:
   """Initializes a network from trained weights.
 
   Averaged weights are used if the source has them.
@@ -25,18 +28,21 @@ def initialize(model: keras.Model, source: str, include_head: bool) -> None:
     source: a run's directory, whose best checkpoint is used; the
       `.safetensors` file of a checkpoint; an exported `.keras` file; or an HDF5
       file of weights saved by Keras 2.
+    head: patterns of the paths of the head's variables.
     include_head: whether the head is initialized too. If not, it may have
       another number of classes.
 
   Raises:
     InputError: the source does not exist, is damaged, or does not fit the
-      network.
+      network; or the head is left out and one of its patterns matches nothing.
   """
   path = paths.find(source)
   read = _READERS.get(pathlib.Path(path).suffix, pretrained.read_hdf5)
   if os.path.isdir(path):
     read = _read_run
-  pretrained.initialize(model, read(path), include_head, path)
+  pretrained.initialize(
+    model, read(path), path, head=head, include_head=include_head
+  )
 
 
 def _read_run(directory: str) -> dict[str, np.ndarray]:

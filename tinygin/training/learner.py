@@ -5,6 +5,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from tinygin.config import closures
 from tinygin.config import errors
 from tinygin.data import records
 from tinygin.models import outputs
+from tinygin.models import parameters
 from tinygin.training import average
 from tinygin.training import checkpoints
 from tinygin.training import durations
@@ -53,7 +55,6 @@ class Learner:
 
   Attributes:
     model: the network.
-    optimizer: built on the network's trainable variables.
     rate_scale: scalar variable; multiplies the scheduled learning rate.
     average: the moving average of the network's variables, or None.
   """
@@ -81,22 +82,22 @@ class Learner:
     _check_classes(self.model, classes)
     outputs.check_logits(self.model)
     _check_loss(experiment.loss, classes)
-    weights = self.model.trainable_variables
+    parameters.freeze(self.model, experiment.trainable)
+    groups = parameters.groups(
+      self.model.trainable_variables, experiment.parameter_groups
+    )
     with experiment.strategy.scope(), closures.building():
       self.rate_scale = keras.Variable(1.0, trainable=False, name='rate_scale')
-      self.optimizer = experiment.optimizer(
-        learning_rate=schedules.Scaled(
-          experiment.learning_rate(timeline), self.rate_scale
-        )
+      self._rate = schedules.Scaled(
+        experiment.learning_rate(timeline), self.rate_scale
       )
-      _check_optimizer(self.optimizer)
-      # Biases and the scales of normalization do not decay.
-      vectors = [weight for weight in weights if len(weight.shape) < 2]
-      self.optimizer.exclude_from_weight_decay(var_list=vectors)
-      self.optimizer.build(weights)
-      # Keras would sum the gradients of all replicas again; `_step` has.
-      self.optimizer._all_reduce_sum_gradients = lambda pairs: pairs
-    self._statistics = [v.value for v in self.model.variables if _is_moving(v)]
+      self._groups = [
+        (_build_optimizer(experiment, self._rate, *group), group[1])
+        for group in groups
+      ]
+    self._steps = self._groups[0][0].iterations
+    self._weights = [weight for _, weights in groups for weight in weights]
+    self._statistics = _statistics(self.model)
     self._seeds = [v.value for v in self.model.variables if _is_seed(v)]
     self.average = None
     if experiment.average_decay is not None:
@@ -105,9 +106,15 @@ class Learner:
       )
     self._loop = tf.function(self._train)
 
-  def initialize(self, source: str, include_head: bool) -> None:
-    """Loads trained weights."""
-    initialization.initialize(self.model, source, include_head)
+  def initialize(self) -> None:
+    """Loads the weights that `train.init_from` names."""
+    experiment = self._experiment
+    initialization.initialize(
+      self.model,
+      experiment.init_from,
+      head=experiment.head,
+      include_head=experiment.init_head,
+    )
     if self.average:
       self.average.restart()
 
@@ -151,7 +158,11 @@ class Learner:
     """Returns all variables of a checkpoint by group and path."""
     groups = {
       'model': checkpoints.by_path(self.model.variables),
-      'optimizer': checkpoints.by_path(self.optimizer.variables),
+      'optimizer': checkpoints.by_path(
+        variable
+        for optimizer, _ in self._groups
+        for variable in optimizer.variables
+      ),
     }
     if self.average:
       groups['average'] = self.average.variables
@@ -169,7 +180,7 @@ class Learner:
       batch = next(iterator)
       with tf.control_dependencies(tf.nest.flatten(batch, True)):
         waited += tf.maximum(_now() - ended, 0.0)
-      next_rate = tf.identity(self.optimizer.learning_rate)
+      next_rate = tf.identity(self._rate(self._steps))
       sums, norm = (
         # All replicas have the same.
         strategy.experimental_local_results(each)[0]
@@ -181,7 +192,7 @@ class Learner:
           finite_steps += 1
           totals += sums
       if self.average is not None:
-        self.average.update(self.optimizer.iterations.value)
+        self.average.update(self._steps.value)
       with tf.control_dependencies([loss, norm]):
         ended = _now()
     return finite_steps, totals, loss, rate, norm, waited
@@ -205,7 +216,9 @@ class Learner:
     norm = tf.linalg.global_norm(gradients)
     if clip_norm is not None:
       gradients, _ = tf.clip_by_global_norm(gradients, clip_norm, norm)
-    self.optimizer.apply(gradients, self.model.trainable_variables)
+    remaining = iter(gradients)
+    for optimizer, weights in self._groups:
+      optimizer.apply([next(remaining) for _ in weights], weights)
     return sums, norm
 
   @contextlib.contextmanager
@@ -274,7 +287,7 @@ class Learner:
         replicas = experiment.strategy.num_replicas_in_sync
         parts = replicas * experiment.accumulation
         objective += tf.add_n(self.model.losses) / parts
-    weights = [v.value for v in self.model.trainable_variables]
+    weights = [v.value for v in self._weights]
     classes = tf.argmax(labels, axis=1)
     return tape.gradient(objective, weights), metrics.sums(
       each, classes, logits
@@ -293,10 +306,43 @@ class Learner:
     )
 
 
-def _is_moving(variable: keras.Variable) -> bool:
-  """Whether a layer computes a variable itself, such as a moving average."""
-  # A frozen weight counts as not trainable in Keras, but not in TensorFlow.
-  return variable.value.dtype.is_floating and not variable.value.trainable
+def _build_optimizer(
+  experiment: experiments.Experiment,
+  rate: schedules.LearningRate,
+  factors: parameters.Factors,
+  weights: Sequence[keras.Variable],
+) -> keras.optimizers.Optimizer:
+  """Builds the optimizer of a group of weights."""
+  factor = factors.get('learning_rate_factor', 1.0)
+  optimizer = experiment.optimizer(learning_rate=schedules.Scaled(rate, factor))
+  _check_optimizer(optimizer)
+  if optimizer.weight_decay is not None:
+    optimizer.weight_decay *= factors.get('weight_decay_factor', 1.0)
+  # Biases and the scales of normalisation do not decay.
+  vectors = [weight for weight in weights if len(weight.shape) < 2]
+  optimizer.exclude_from_weight_decay(var_list=vectors)
+  optimizer.build(weights)
+  # Keras would sum the gradients of all replicas again; `_step` has done so.
+  optimizer._all_reduce_sum_gradients = lambda pairs: pairs
+  return optimizer
+
+
+def _statistics(model: keras.Model) -> list[tf.Variable]:
+  """Returns the variables that layers compute, such as moving averages."""
+  frozen = {
+    variable.path
+    for layer in parameters.layers(model)
+    if not layer.trainable
+    for variable in layer.variables
+  }
+  return [
+    variable.value
+    for variable in model.variables
+    # A frozen weight counts as not trainable in Keras, but not in TensorFlow.
+    if not variable.value.trainable
+    and variable.value.dtype.is_floating
+    and variable.path not in frozen
+  ]
 
 
 def _is_seed(variable: keras.Variable) -> bool:

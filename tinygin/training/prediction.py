@@ -101,7 +101,6 @@ def restore(
   pretrained.initialize(
     model,
     arrays,
-    include_head=True,
     source=f'{folder}, step {step}',
     advice='Use the configuration and code that the run was trained with.',
   )

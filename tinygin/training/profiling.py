@@ -28,12 +28,13 @@ class Profile:
   them profiles them again and replaces the old profile.
   """
 
-  def __init__(self, steps: Steps | None, directory: pathlib.Path):
+  def __init__(self, steps: Steps | None, directory: pathlib.Path | None):
     """Prepares profiling; does not start the profiler.
 
     Args:
       steps: the first step and the one after the last; None: no step.
       directory: the run's directory; profiles go to `plugins/profile` in it.
+        None: nothing is profiled.
     """
     self._steps = steps or ()
     self._directory = directory
@@ -55,7 +56,7 @@ class Profile:
 
   def start(self, step: int) -> None:
     """Starts the profiler if this step is the first to profile."""
-    if self._steps and step == self._steps[0]:
+    if self._directory and self._steps and step == self._steps[0]:
       shutil.rmtree(self._directory / 'plugins', ignore_errors=True)
       tf.profiler.experimental.start(str(self._directory))
       self._running = True

@@ -22,8 +22,8 @@ LearningRate = keras.optimizers.schedules.LearningRateSchedule
 class Scaled(LearningRate):
   """A schedule multiplied by a factor that may change during the run."""
 
-  def __init__(self, schedule: LearningRate, scale: keras.Variable):
-    """Takes a schedule and a factor, which is a scalar variable."""
+  def __init__(self, schedule: LearningRate, scale: keras.Variable | float):
+    """Takes a schedule and a factor, a number or a scalar variable."""
     self._schedule = schedule
     self._scale = scale
 

@@ -36,7 +36,7 @@ from tinygin.training import workers
 
 def train(
   experiment: experiments.Experiment,
-  directory: pathlib.Path,
+  directory: pathlib.Path | None,
   may_build: bool,
   describe: Callable[[int], None],
 ) -> dict[str, Any]:
@@ -44,7 +44,9 @@ def train(
 
   Args:
     experiment: the run's configuration.
-    directory: the run's directory, locked by the caller.
+    directory: the run's directory, locked by the caller. None: the run starts
+      anew and writes nothing. With several workers, those other than the chief
+      get the chief's state.
     may_build: whether to build the data set if it is missing.
     describe: called with the step from which training continues, after all
       checks of the input and before the first step.
@@ -71,16 +73,14 @@ def train(
   )
   learner = learners.Learner(experiment, timeline, len(training.class_names))
   evaluate = evaluation.Evaluation(experiment, learner.model, validation)
-  saved = checkpoints.Checkpoints(
+  saved = directory and checkpoints.Checkpoints(
     directory / run_directory.CHECKPOINTS, learner.variables()
   )
   cluster = workers.Workers(experiment.strategy)
   state, is_new = _restore(experiment, learner, saved, cluster)
   _check_length(timeline, state.step)
-  # The lengths are those of the chief's logs; other workers start new ones.
-  lengths = {} if cluster.number else state.log_lengths
   with (
-    contextlib.closing(logs.Logs(directory, lengths)) as log,
+    contextlib.closing(logs.Logs(directory, state.log_lengths)) as log,
     contextlib.closing(_progress(timeline, cluster)) as shown,
     contextlib.closing(
       profiling.Profile(experiment.profile_steps, directory)
@@ -88,8 +88,9 @@ def train(
     signals.collected(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received,
   ):
     describe(state.step)
-    run_directory.write_classes(directory, training.class_names)
-    saved.prune(experiment.keep_checkpoints, state.best_step)
+    if directory:
+      run_directory.write_classes(directory, training.class_names)
+      saved.prune(experiment.keep_checkpoints, state.best_step)
     run = _Run(
       experiment,
       timeline,
@@ -104,11 +105,12 @@ def train(
       received,
     )
     run.print_overview(training, validation)
-    if is_new:
+    if is_new and directory:
       overview.write_start(log, directory, experiment, learner.model, training)
     iterator = run.batches(training)
-    if not run.ended():  # If there is a result, the run was extended.
-      (directory / run_directory.RESULT).unlink(missing_ok=True)
+    if not run.ended():
+      if directory:  # If there is a result, the run was extended.
+        (directory / run_directory.RESULT).unlink(missing_ok=True)
       learner.trace(iterator)
     while True:
       # Also due at the start of a run that was stopped during an evaluation.
@@ -136,8 +138,8 @@ class _Run:
   experiment: experiments.Experiment
   timeline: durations.Timeline
   learner: learners.Learner
-  directory: pathlib.Path
-  checkpoints: checkpoints.Checkpoints
+  directory: pathlib.Path | None
+  checkpoints: checkpoints.Checkpoints | None
   state: states.State
   log: logs.Logs
   progress: progress.Progress
@@ -240,6 +242,8 @@ class _Run:
 
   def save(self) -> None:
     """Saves a checkpoint, or the state alone if the step is saved already."""
+    if not self.checkpoints:
+      return
     self.state.log_lengths = self.log.flush()
     self.checkpoints.save(
       self.state.step,
@@ -256,14 +260,17 @@ class _Run:
   def stopped(self, number: int) -> errors.StoppedError:
     """Returns the error that ends a run whose state is saved."""
     self.cluster.leave_together()
-    if self.cluster.number:
-      advice = 'See the output of worker 0.'
+    if self.directory:
+      run = shlex.quote(str(self.directory))
+      outcome = f'the state is saved. Continue with --resume={run}.'
+    elif self.cluster.number:
+      outcome = 'see the output of worker 0.'
     else:
-      advice = f'Continue with --resume={shlex.quote(str(self.directory))}.'
-    return errors.StoppedError(number, f'the state is saved. {advice}')
+      outcome = 'a dry run saves nothing.'
+    return errors.StoppedError(number, outcome)
 
   def finish(self) -> dict[str, Any]:
-    """Writes `result.json` and returns its content."""
+    """Writes the result and returns it."""
     state = self.state
     if state.interval != metrics.no_sums():
       self.log_interval()  # Early stopping ends a run between two lines.
@@ -286,7 +293,8 @@ class _Run:
       / state.seconds,
       'seconds': state.seconds,
     }
-    run_directory.write_json(self.directory / run_directory.RESULT, result)
+    if self.directory:
+      run_directory.write_json(self.directory / run_directory.RESULT, result)
     self.cluster.leave_together()
     return result
 
@@ -325,8 +333,10 @@ class _Run:
 
   def _diverged(self, name: str, value: float, step: int) -> errors.RunError:
     state = self.state
-    present = checkpoints.steps(self.directory / run_directory.CHECKPOINTS)
-    before = [each for each in present if each < step]
+    before = []
+    if self.directory:
+      present = checkpoints.steps(self.directory / run_directory.CHECKPOINTS)
+      before = [each for each in present if each < step]
     loss = 'none' if state.loss is None else f'{state.loss:.4f}'
     return errors.RunError(
       f'The {name} of step {step} is {value}, at a learning rate of '
@@ -339,14 +349,19 @@ class _Run:
 def _restore(
   experiment: experiments.Experiment,
   learner: learners.Learner,
-  saved: checkpoints.Checkpoints,
+  saved: checkpoints.Checkpoints | None,
   cluster: workers.Workers,
 ) -> tuple[states.State, bool]:
-  """Returns the state of the newest checkpoint, and whether the run is new."""
-  saved.sweep()
-  restored = saved.restore_newest()
-  if restored is None and experiment.init_from is not None:
-    learner.initialize(experiment.init_from, experiment.init_head)
+  """Returns the state of the newest checkpoint, and whether the run is new.
+
+  Only the chief reads files. The other workers get all variables from it.
+  """
+  restored = None
+  if saved:
+    saved.sweep()
+    restored = saved.restore_newest()
+  if not (restored or cluster.number or experiment.init_from is None):
+    learner.initialize()
   restored = cluster.share_state(restored, learner.variables())
   state = states.State.restored(restored)
   learner.rate_scale.assign(state.plateau.scale)
@@ -365,8 +380,9 @@ def _check_replicas(experiment: experiments.Experiment) -> None:
   replicas = experiment.strategy.num_replicas_in_sync
   if experiment.jit_compile and replicas > 1:
     raise errors.InputError(
-      f'train.jit_compile works on one replica only. Received: {replicas} '
-      'replicas. Set train.jit_compile = False.'
+      'train.jit_compile works on one replica only: with several, programs '
+      'that XLA has compiled can wait for each other forever. Received: '
+      f'{replicas} replicas. Set train.jit_compile = False.'
     )
   number = replicas * experiment.accumulation
   if experiment.batch_size % number:

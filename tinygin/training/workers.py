@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -118,13 +119,14 @@ class Workers:
     try:
       yield
     except tf.errors.OpError as error:
-      lost = isinstance(error, _LOST) and self.count > 1
-      if not lost:
+      reason = _reason(error)
+      if self.count == 1 or not _DISCONNECTED.search(reason):
         raise
       raise errors.RunError(
         f'Worker {self.number} of {self.count} lost contact: another worker '
-        f'has ended or cannot be reached ({type(error).__name__}). Checkpoints '
-        'are intact; start all workers again to continue from the last one.'
+        'has ended or cannot be reached. Its output has the reason. '
+        'Checkpoints are intact; start all workers again to continue from the '
+        f'last one. TensorFlow says: {reason}'
       ) from error
 
   def _from_chief(self, content: bytes) -> bytes:
@@ -146,6 +148,22 @@ class Workers:
     return total.numpy().tobytes()[: len(content)]
 
 
+def _reason(error: tf.errors.OpError) -> str:
+  """Returns what TensorFlow says, without where the graph was defined."""
+  left_out = ('Graph execution error', 'Detected at node', '  File ', '\t')
+  return ' '.join(
+    line.strip()
+    for line in error.message.splitlines()
+    if line.strip() and not line.startswith(left_out)
+  )
+
+
+# What TensorFlow says of another worker. It reports a failure of a kernel, such
+# as one of cuDNN or NCCL, with the same types of errors.
+_DISCONNECTED = re.compile(
+  r'(?i)heartbeat|unhealthy|socket closed|connect|incarnation|'
+  r'coordination service'
+)
 _LOST = (
   tf.errors.AbortedError,
   tf.errors.CancelledError,
