@@ -36,6 +36,7 @@ _ARROWS = {
   'tinygin': {
     'tinygin.config',
     'tinygin.data',
+    'tinygin.editing',
     'tinygin.models',
     'tinygin.reporting',
     'tinygin.sweeps',
@@ -43,6 +44,7 @@ _ARROWS = {
   },
   'tinygin.config': set(),
   'tinygin.data': {'tinygin.config'},
+  'tinygin.editing': {'tinygin.config'},
   'tinygin.models': {'tinygin.config'},
   'tinygin.reporting': {'tinygin.config'},
   'tinygin.sweeps': {
@@ -275,7 +277,8 @@ class ImportsTest(parameterized.TestCase):
       'tinygin/train.py',
       'from tinygin import evaluate',
       'tinygin may import from this project: tinygin.config, tinygin.data,'
-      ' tinygin.models, tinygin.reporting, tinygin.sweeps, tinygin.training',
+      ' tinygin.editing, tinygin.models, tinygin.reporting, tinygin.sweeps,'
+      ' tinygin.training',
     ),
     (
       'tinygin/train.py',

@@ -16,6 +16,8 @@ _PROGRAMS = {
   'export': 'tinygin.export',
   'sweep': 'tinygin.sweep',
   'compare': 'tinygin.compare',
+  'lint': 'tinygin.lint',
+  'language-server': 'tinygin.language_server',
   'tensorboard': 'tinygin.show_tensorboard',
   'build': 'beam_pipelines.build_dataset',
   'verify': 'beam_pipelines.verify_dataset',
@@ -28,7 +30,7 @@ def main() -> None:
   if name == '--help':
     print('Usage: tinygin PROGRAM [FLAGS]\n')
     for each, module in _PROGRAMS.items():
-      print(f'  {each:12} {_first_line(module)}')
+      print(f'  {each:16} {_first_line(module)}')
     print('\ntinygin PROGRAM --help lists the flags of a program.')
   elif name == '--version':
     print(metadata.version('tinygin'))

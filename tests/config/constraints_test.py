@@ -1,7 +1,9 @@
 """Descriptions and checks of ranges, choices and types."""
 
 import collections.abc
+import functools
 import inspect
+import operator
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Annotated
@@ -21,6 +23,7 @@ from annotated_types import Predicate
 from tinygin.config import constraints
 
 _LETTERS = constraints.Condition(str.isalpha, 'of letters')
+_NOT_A = Predicate(functools.partial(operator.ne, 'a'))
 _ASCENDING = constraints.Condition(
   lambda values: sorted(values) == list(values), 'in ascending order'
 )
@@ -48,6 +51,7 @@ class DescribeTest(parameterized.TestCase):
     (Annotated[tuple[int, int], _ASCENDING], '2 integers in ascending order'),
     (Annotated[int, MultipleOf(4)], 'an integer divisible by 4'),
     (Annotated[str, Predicate(str.islower)], 'a string islower'),
+    (Annotated[str, _NOT_A], f'a string {_NOT_A.func!r}'),
     (list[Annotated[float, Gt(0)]], 'a sequence of positive numbers'),
     (_LEVELS, '1 to 3 positive integers'),
     (Annotated[list[float], Len(2)], 'at least 2 numbers'),

@@ -42,20 +42,29 @@ def circular_macros(document: statements.Document) -> Iterator[Fault]:
 
 def unused_macros(document: statements.Document) -> Iterator[Fault]:
   """Reports macros that nothing uses."""
-  used = _used_macros(document)
+  used = used_macros(document)
   for name, definitions in document.macros.items():
     if name not in used:
-      near = components.nearest_name(name, used)
-      hint = f' Did you mean {near}?' if near else ''
-      for place in dict.fromkeys(each.place for each in definitions):
-        if place.is_flag:
-          message = f'{place} has no effect: nothing uses macro {name}.{hint}'
-        else:
-          message = f'Macro {name} at {place} is not used.{hint}'
-        yield Fault('unused', message, (place,), name, near)
+      yield from unused_macro(definitions, used)
 
 
-def _used_macros(document: statements.Document) -> set[str]:
+def unused_macro(
+  definitions: Sequence[statements.Binding], used: set[str]
+) -> Iterator[Fault]:
+  """Reports the definitions of a macro that is none of those in use."""
+  name = definitions[0].name
+  near = components.nearest_name(name, used)
+  hint = f' Did you mean {near}?' if near else ''
+  for place in dict.fromkeys(each.place for each in definitions):
+    if place.is_flag:
+      message = f'{place} has no effect: nothing uses macro {name}.{hint}'
+    else:
+      message = f'Macro {name} at {place} is not used.{hint}'
+    yield Fault('unused', message, (place,), name, near)
+
+
+def used_macros(document: statements.Document) -> set[str]:
+  """Returns the names of the macros in values."""
   return {
     macro
     for binding in document.bindings
@@ -276,7 +285,7 @@ def unused(
     for statement in program.definitions(argument.binding)
   }
   in_reach = [all_ for key, all_ in program.bound.items() if key[:2] in reached]
-  used = _used_macros(document)
+  used = used_macros(document)
   in_reach += [all_ for name, all_ in document.macros.items() if name in used]
   for *earlier, last in in_reach:
     for each in earlier if last.place.is_macro_flag else ():

@@ -186,11 +186,18 @@ def _implied(default: Any) -> Any:
 
 def _other_than(words: str, *kinds: type) -> Any:
   return Annotated[
-    Any,
-    constraints.Condition(
-      lambda value: not isinstance(value, kinds), f'other than {words}'
-    ),
+    Any, constraints.Condition(_IsNot(kinds), f'other than {words}')
   ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _IsNot:
+  """Whether a value is of none of some types; unlike a lambda, with a hash."""
+
+  kinds: tuple[type, ...]
+
+  def __call__(self, value: Any) -> bool:
+    return not isinstance(value, self.kinds)
 
 
 def nearest(name: str, names: Iterable[str], prefix: str = '') -> str:
@@ -199,10 +206,18 @@ def nearest(name: str, names: Iterable[str], prefix: str = '') -> str:
   return f' Did you mean {prefix}{near}?' if near else ''
 
 
-def nearest_name(name: str, names: Iterable[str]) -> str:
-  """Returns the most similar public name, or nothing."""
+def nearest_name(
+  name: str, names: Iterable[str], similarity: float = 0.6
+) -> str:
+  """Returns the most similar public name, or nothing.
+
+  Args:
+    name: a name that is perhaps misspelt.
+    names: the right names.
+    similarity: the least one, as in `difflib.get_close_matches`.
+  """
   by_lower = {each.lower(): each for each in names if each[:1] != '_'}
-  for near in difflib.get_close_matches(name.lower(), by_lower, 1):
+  for near in difflib.get_close_matches(name.lower(), by_lower, 1, similarity):
     return by_lower[near]
   return ''
 
@@ -255,7 +270,10 @@ class Registry:
       try:
         module = self.import_module(each.module)
       except (Exception, SystemExit) as error:
-        self.faults.append(_import_fault(error, each))
+        message = self.import_message(error, each)
+        self.faults.append(
+          statements.Fault('import', message, (each.location,), each.module)
+        )
         continue
       self._bind(each, module)
 
@@ -278,6 +296,12 @@ class Registry:
   def import_module(self, name: str) -> Any:
     """Returns the module of that name."""
     return importlib.import_module(name)
+
+  def import_message(
+    self, error: BaseException, statement: statements.Import
+  ) -> str:
+    """Returns the message about an import that failed."""
+    return _import_message(error, statement)
 
   def configurable(self, target: Any) -> gin_config.Configurable | None:
     """Returns what gin knows about a function or class, if registered."""
@@ -393,15 +417,8 @@ def shortest(
   )
 
 
-def _import_fault(
-  error: BaseException, each: statements.Import
-) -> statements.Fault:
-  """Returns a fault whose message has the line of the module that failed."""
-  message = _import_message(error, each)
-  return statements.Fault('import', message, (each.location,), each.module)
-
-
 def _import_message(error: BaseException, each: statements.Import) -> str:
+  """Returns a message with the line of the module that failed."""
   if extra := errors.missing_extra(error):
     return f'{extra} Imported as {each.module} at {each.location}.'
   missing = getattr(error, 'name', None)

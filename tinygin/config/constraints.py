@@ -266,7 +266,8 @@ def _conditions(constraints: list[Any]) -> str:
   words = []
   for each in constraints:
     if isinstance(each, annotated_types.Predicate):
-      words.append(getattr(each, 'words', each.func.__name__))
+      name = getattr(each.func, '__name__', repr(each.func))
+      words.append(getattr(each, 'words', name))
     elif type(each) in _RULES:
       words.append(f'{_RULES[type(each)][1]} {dataclasses.astuple(each)[0]}')
   text = ' and '.join(words)

@@ -83,7 +83,7 @@ def page() -> str:
 
 def _section(component: components.Component, files: _Files) -> str:
   documentation = inspect.getdoc(component.target) or ''
-  meanings = _meanings(documentation)
+  meaning_of = meanings(documentation)
   lines = [f'### {component.name}', '', documentation.partition('\n')[0]]
   if component.parameters:
     lines += ['', '| | | expected | bound in |', '|---|---|---|---|']
@@ -94,13 +94,13 @@ def _section(component: components.Component, files: _Files) -> str:
     if not (bound or parameter.is_required or parameter.default is None):
       bound = f'default: `{parameter.default!r}`'
     expected = constraints.describe(parameter.annotation)
-    cells = f'`{name}`', meanings.get(name, ''), expected, bound
+    cells = f'`{name}`', meaning_of.get(name, ''), expected, bound
     escaped = (cell.replace('|', '\\|') for cell in cells)
     lines.append(f'| {" | ".join(escaped)} |')
   return '\n'.join(lines)
 
 
-def _meanings(documentation: str) -> dict[str, str]:
+def meanings(documentation: str) -> dict[str, str]:
   """Returns the description of each parameter in a docstring."""
   _, _, section = re.split(
     r'^(Args|Attributes):\n|\Z', documentation, maxsplit=1, flags=re.M

@@ -11,6 +11,7 @@ import os
 import re
 import tokenize
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,6 +64,7 @@ class Fault:
     name: the wrong name in these statements, if a single name is wrong.
     correction: the replacement for that name, the value or the line; empty if
       several are possible.
+    column: of the character in the line, from 0, where the parser stopped.
   """
 
   rule: str
@@ -70,6 +72,7 @@ class Fault:
   places: tuple[Place, ...] = ()
   name: str = ''
   correction: str = ''
+  column: int | None = None
 
   def __str__(self) -> str:
     return self.message
@@ -164,6 +167,7 @@ def read(
   gin_bindings: Sequence[str] = (),
   macro_flags: Sequence[tuple[str, str]] = (),
   search_paths: Sequence[str] = (),
+  texts: Mapping[str, str] | None = None,
 ) -> Document:
   """Reads files and the files they include, then bindings, then macro flags.
 
@@ -174,11 +178,12 @@ def read(
       `('--epochs', 'EPOCHS = 3')`.
     search_paths: folders in which included files are searched, after the
       folder of the including file.
+    texts: the contents of files that are not as on disk, by their real paths.
 
   Returns:
     The statements, and a fault for everything that could not be read.
   """
-  reader = _Reader(search_paths)
+  reader = _Reader(search_paths, texts or {})
   for name in gin_files:
     reader.read_file(name, Place(f'--gin_file={name}'))
   for index, text in enumerate(gin_bindings):
@@ -192,9 +197,10 @@ def read(
 class _Reader:
   """Reads each file once, at its first include."""
 
-  def __init__(self, search_paths: Sequence[str]):
+  def __init__(self, search_paths: Sequence[str], texts: Mapping[str, str]):
     self.document = Document()
-    self._search_paths = [paths.resolve(each) for each in search_paths]
+    self._texts = texts
+    self._folders = include_folders(search_paths)
     self._given_by: dict[str, Place] = {}  # From real paths.
     self._open: list[str] = []
 
@@ -209,8 +215,12 @@ class _Reader:
       folders: where the path is searched; see `paths.find`.
     """
     try:
-      path = paths.find(name, folders)
-      text = paths.read_text(path)
+      path = paths.resolve(name)
+      if folders or os.path.realpath(path) not in self._texts:
+        path = paths.find(name, folders)
+      text = self._texts.get(os.path.realpath(path))
+      if text is None:
+        text = paths.read_text(path)
     except errors.InputError as error:
       near = getattr(error, 'near', '')
       self._fault(f'{error} Given by {given_by}.', given_by, near)
@@ -232,7 +242,7 @@ class _Reader:
   def read_text(self, text: str, place: Place) -> None:
     """Reads the statements of a file or flag and the files it includes."""
     has_bindings = False
-    for statement in parse(text, place):
+    for statement in _parsed(text, place):
       if isinstance(statement, Fault):
         self.document.faults.append(statement)
       elif isinstance(statement, Import):
@@ -254,14 +264,24 @@ class _Reader:
         self._include(*statement)
 
   def _include(self, name: str, place: Place) -> None:
-    root = paths.configurations()
     beside = os.path.dirname(self._open[-1])
-    folders = [beside, *self._search_paths, os.path.join(root, 'gin'), root]
-    self.read_file(name, place, folders)
+    self.read_file(name, place, [beside, *self._folders])
 
   def _fault(self, message: str, place: Place, correction: str = '') -> None:
     fault = Fault('include', message, (place,), correction=correction)
     self.document.faults.append(fault)
+
+
+@functools.lru_cache(maxsize=1000)  # Several files can include one.
+def _parsed(text: str, place: Place) -> tuple[Any, ...]:
+  return tuple(parse(text, place))
+
+
+def include_folders(search_paths: Sequence[str]) -> list[str]:
+  """Returns where included files are searched after the file's own folder."""
+  root = paths.configurations()
+  searched = [paths.resolve(each) for each in search_paths]
+  return [*searched, os.path.join(root, 'gin'), root]
 
 
 def parse(text: str, place: Place) -> Iterator[Any]:
@@ -296,13 +316,15 @@ def parse(text: str, place: Place) -> Iterator[Any]:
       return
     except _PARSE_ERRORS as error:
       reason, number = _reason_and_line(error, lines)
+      column = getattr(error, 'offset', None)
       code = _lines_of_code(lines, begin)
       if number > code[0] and (
         isinstance(error, tokenize.TokenError)
         or _NEW_STATEMENT.match(lines[number - 1])
       ):
-        reason, number = _NOT_CLOSED, code[0]
-      yield _syntax_fault(reason, number, lines, place)
+        reason, number, column = _NOT_CLOSED, code[0], None
+      fault = _syntax_fault(reason, number, lines, place)
+      yield dataclasses.replace(fault, column=column)
       # In a block, which is parsed as a whole, the line can be before `begin`.
       following = code[number >= begin :]
       letters = (each for each in following if lines[each - 1][:1].isalpha())
@@ -340,14 +362,19 @@ def _binding(parsed: config_parser.BindingStatement, place: Place) -> Any:
     return Binding(
       parsed.scope, parsed.selector, parsed.arg_name, parsed.value, place
     )
-  if not re.fullmatch(_MACRO, parsed.selector):
+  if not is_macro(parsed.selector):
     message = (
       f'{parsed.selector} = {parsed.value!r} at {place} has no component. '
       'Write component.parameter, or a macro in capitals.'
     )
-    return Fault('syntax', message, (place,))
+    return Fault('macro', message, (place,), parsed.selector)
   scope = f'{parsed.scope}/' if parsed.scope else ''
   return Binding('', '', scope + parsed.selector, parsed.value, place)
+
+
+def is_macro(name: str) -> bool:
+  """Whether a name without a scope can be that of a macro."""
+  return bool(re.fullmatch(_MACRO, name))
 
 
 class _Delegate(config_parser.ParserDelegate):
