@@ -520,6 +520,11 @@ class TrainerTest(parameterized.TestCase):
     )
     self.assertEqual({event.directory for event in events}, {directory})
 
+  def test_callbacks_are_not_told_of_a_dry_run(self):
+    events = []
+    self._train(ONE, None, callbacks=[events.append])
+    self.assertEmpty(events)
+
   def test_a_callback_that_fails_does_not_end_the_run(self):
     def fail(event):
       raise ValueError(f'no {event.kind}')
