@@ -1,4 +1,4 @@
-"""Trains what gin files declare.
+"""Trains the experiment that gin files declare.
 
   ./bazelw run //tinygin:train -- --gin_file=gin/quickstart.gin
 

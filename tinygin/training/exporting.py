@@ -64,8 +64,8 @@ def export(
   extension = os.path.splitext(path)[1]
   if extension not in ('', '.keras', '.onnx'):
     raise errors.InputError(
-      'An export must end in .keras or .onnx, or have no ending, for the '
-      f'folder of a SavedModel. Received: {path}.'
+      'An export must end in .keras or .onnx, or have no extension for a '
+      f'SavedModel folder. Received: {path}.'
     )
   if extension == '.onnx':
     # ONNX runtimes lack bfloat16 operations. The weights are float32 anyway.
