@@ -13,11 +13,10 @@ from typing import Protocol
 import numpy as np
 
 from beam_pipelines import archives
+from beam_pipelines import resize
 from tinygin.config import errors
 
 _SHOWN = 10
-# The extension of a file among the images that is no image. Every other file
-# counts as an image, and is decoded by its content.
 _TABLE = re.compile(r'\.(csv|json|tsv|txt|xml)\Z', re.IGNORECASE)
 # `.0001` is no extension.
 _EXTENSION = re.compile(r'(?<=.)\.[a-z]\w*\Z', re.IGNORECASE)
@@ -156,9 +155,24 @@ def read_index(source: Source, classes: int, downloads: str) -> Index:
   return dataclasses.replace(index, splits=packed)
 
 
-def image_key(name: str) -> str | None:
-  """Returns a file's name without its extension; None if it is a table."""
-  return None if _TABLE.search(name) else _EXTENSION.sub('', name)
+def is_image(member: archives.Member) -> bool:
+  """Whether a file that lies among images is one of them.
+
+  Only files with the extension of a table are opened: those that do not begin
+  like an image are tables. A file that cannot be read counts as an image, so
+  that the build reports it.
+  """
+  if not _TABLE.search(member.name):
+    return True
+  try:
+    return resize.is_image(archives.read(member))
+  except (archives.CorruptMemberError, OSError):
+    return True
+
+
+def image_key(name: str) -> str:
+  """Returns a file's name without its extension."""
+  return _EXTENSION.sub('', name)
 
 
 def shorten(items: Sequence[str]) -> str:

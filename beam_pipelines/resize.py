@@ -113,9 +113,9 @@ class Resize:
   """Resizes images to squares, without keeping their proportions.
 
   Reads JPEG and PNG files, whatever their names. Grayscale becomes RGB with
-  three equal channels. CMYK, including Adobe's inverted CMYK, becomes RGB.
-  Transparent parts become white. Images are rotated upright as EXIF says. The
-  result has no metadata.
+  three equal channels. CMYK, including Adobe's inverted CMYK, becomes RGB. Of
+  16 bits per channel, the upper 8 are kept. Transparent parts become white.
+  Images are rotated upright as EXIF says. The result has no metadata.
 
   Attributes:
     filter: `box` is the mean of the pixels, and the fastest.
@@ -175,6 +175,17 @@ def conform(
   return _decode(resize.encode(image, size), FORMATS)
 
 
+def is_image(content: bytes) -> bool:
+  """Whether a file's content begins like an image of one of `FORMATS`."""
+  try:
+    Image.open(io.BytesIO(content), formats=FORMATS)
+  except UnidentifiedImageError:
+    return False
+  except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    return True  # Damaged or too large.
+  return True
+
+
 def check(content: bytes, size: int) -> None:
   """Raises `BadImageError` unless a JPEG has size x size pixels and decodes."""
   image = _open(content, ['JPEG'])
@@ -232,12 +243,14 @@ def _decode(content: bytes, formats: list[str]) -> Image.Image:
     raise BadImageError(
       f'{width} x {height} pixels, more than {MAX_PIXELS:,} pixels in total'
     )
-  if image.mode.startswith(('I', 'F')):
-    raise BadImageError(f'more than 8 bits a channel, mode {image.mode}')
+  if image.mode in ('I', 'F'):
+    raise BadImageError(f'32 bits a channel, mode {image.mode}')
   _load(image)
   # Pillow's EXIF parser raises exceptions of many types.
   with contextlib.suppress(Exception):
     ImageOps.exif_transpose(image, in_place=True)
+  if image.mode.startswith('I;16'):  # Pillow itself cuts colors to 8 bits.
+    image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
   if image.has_transparency_data:
     image = image.convert('RGBA')
     white = Image.new('RGBA', image.size, 'white')

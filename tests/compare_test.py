@@ -304,7 +304,7 @@ parameter    train.run_dir    train.seed    t.rate    u.rate
     self.write('c/other', '')
     for runs, message in (
       ((a,), 'compare takes two or more run directories. Received: a.'),
-      ((a, 'bb'), r'No such file: bb\. Did you mean b\?'),
+      ((a, 'bb'), r'No such run: bb\. Did you mean b\?'),
       (
         (a, b),
         r'.*/b/result.json is damaged: '

@@ -16,6 +16,7 @@ import numpy as np
 import onnx.reference
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 from absl.testing import absltest
 from absl.testing import flagsaver
 from absl.testing import parameterized
@@ -26,6 +27,7 @@ from tinygin import predict
 from tinygin.config import errors
 from tinygin.config import loading
 from tinygin.data import source
+from tinygin.reporting import pictures
 from tinygin.training import checkpoints
 from tinygin.training import exporting
 from tinygin.training import initialization
@@ -160,16 +162,65 @@ class PredictTest(parameterized.TestCase):
     with Image.open(sheet) as picture:
       self.assertEqual(picture.format, 'PNG')
 
-  def test_an_image_that_cannot_be_read(self):
-    path = ROOT / 'broken.jpg'
-    path.write_bytes(b'broken!!')
+  def test_images_that_cannot_be_read_are_all_named(self):
+    broken, cut = ROOT / 'broken.jpg', ROOT / 'cut.png'
+    broken.write_bytes(b'broken!!')
+    cut.write_bytes(ENCODED[0][:-900])
     with self.assertRaises(errors.InputError) as caught:
-      self._predict(_save('whole.png', _large()), str(path))
+      self._predict(str(broken), _save('whole.png', _large()), str(cut))
+    first, *others = str(caught.exception).split('\n')
+    self.assertEqual(first, 'Cannot read 2 of 3 images:')
     self.assertEqual(
-      str(caught.exception),
-      f'Cannot read the image {path}: not a BMP, GIF, JPEG, PNG, TIFF or WEBP '
-      "file: it begins with b'broken!!'.",
+      others[0],
+      f'  {broken}: not a BMP, GIF, JPEG, PNG, TIFF or WEBP file: it begins '
+      "with b'broken!!'.",
     )
+    self.assertStartsWith(others[1], f'  {cut}: it cannot be decoded: ')
+    self.assertLen(others, 2)
+
+  def test_images_of_a_folder_by_their_content(self):
+    folder = self.create_tempdir()
+    folder.create_file('notes.txt', 'no image')
+    folder.mkdir('empty.jpg')
+    for name in ('a', 'b.txt', 'c.jfif'):
+      folder.create_file(name, ENCODED[0], mode='wb')
+    names = [
+      os.path.basename(each['image'])
+      for each in self._predicted(folder.full_path)
+    ]
+    self.assertEqual(names, ['a', 'b.txt', 'c.jfif'])
+    folder.create_file('d.JPG', 'no image')
+    with self.assertRaisesRegex(errors.InputError, r'1 of 4 images:\n.*d\.JPG'):
+      self._predict(folder.full_path)
+
+  def test_sixteen_bits_a_channel(self):
+    values = np.random.default_rng(0).integers(0, 1 << 16, (64, 64), np.uint16)
+    found, expected = self._predicted(
+      _save('sixteen.png', Image.fromarray(values)),
+      _save('eight.png', Image.fromarray((values >> 8).astype(np.uint8))),
+    )
+    self.assertEqual(found['predictions'], expected['predictions'])
+
+  def test_a_sheet_of_another_format(self):
+    sheet = ROOT / 'sheet.jpg'
+    self._predict(_save('one.png', _large()), sheet=str(sheet))
+    with Image.open(sheet) as picture:
+      self.assertEqual(picture.format, 'JPEG')
+
+  def test_names_that_the_font_lacks(self):
+    classes = RUN / 'classes.txt'
+    names = classes.read_bytes()
+    self.addCleanup(classes.write_bytes, names)
+    classes.write_text('猫\n' * names.count(b'\n'), encoding='utf-8')
+    with mock.patch.object(pictures, 'grid', wraps=pictures.grid) as grid:
+      path = _save('犬.png', _large())
+      lines = self._predict(path, sheet=str(ROOT / 's.png')).splitlines()
+    self.assertEndsWith(lines[1], ' 猫')
+    (caption,) = grid.call_args[0][1]
+    first, *others = caption.splitlines()
+    self.assertEqual(first, 'image 0')
+    for line in others:
+      self.assertRegex(line, r'^0\.\d\d class \d+$')
 
   def test_classes_that_do_not_fit_the_network(self):
     classes = RUN / 'classes.txt'
@@ -187,14 +238,16 @@ class PredictTest(parameterized.TestCase):
     with self.assertRaises(errors.InputError) as caught:
       self._predict(folder)
     self.assertEqual(
-      str(caught.exception),
-      f'The folder {folder} holds no images (.bmp, .gif, .jpeg, .jpg, .png, '
-      '.tif, .tiff, .webp).',
+      str(caught.exception), f'The folder {folder} holds no images.'
     )
 
-  def test_a_sheet_that_cannot_be_written(self):
-    with self.assertRaisesRegex(errors.InputError, 'Cannot write --sheet='):
-      self._predict(_save('two.png', _large()), sheet=str(ROOT / 'no/s.png'))
+  @parameterized.parameters('no/s.png', 's.xyz', 's')
+  def test_a_sheet_that_cannot_be_written(self, name):
+    with self.assertRaisesRegex(
+      errors.InputError, f'^--sheet must be .* Received: --sheet=.*{name}'
+    ):
+      self._predict(_save('two.png', _large()), sheet=str(ROOT / name))
+    self.assertFalse((ROOT / name).exists())
 
 
 class ExportTest(parameterized.TestCase):
@@ -304,14 +357,28 @@ class ExportTest(parameterized.TestCase):
     self.assertEqual([each.name for each in folder.iterdir()], [name])
 
   @parameterized.parameters(
-    *('x.h5', 'x.tflite', 'x.pb', 'x.ONNX', 'x.keras.zip', 'x.')
+    *('x.h5', 'x.tflite', 'x.pb', 'x.ONNX', 'x.keras.zip', 'x.'),
+    *('.onnx', '.model'),
   )
   def test_other_formats_are_refused(self, name):
     with self.assertRaisesRegex(
       errors.InputError,
-      rf'^An export must end in \.keras or \.onnx.* SavedModel.*/{name}\.$',
+      rf'^An export must be FILE\.keras, .* SavedModel.*/{name}\.$',
     ):
       self._export(name)
+
+  @parameterized.parameters(
+    ('a [b]/model', True), ('a\\b', True), ('a [b].onnx', False), ('a', False)
+  )
+  def test_warns_of_paths_that_tensorflow_cannot_load(self, name, expected):
+    with self.assertLogs(level='WARNING') as logged:
+      logging.warning('Something else.')  # One line at least.
+      path = self._export(name)
+    found = [each for each in logged.output if 'TensorFlow cannot' in each]
+    self.assertLen(found, int(expected))
+    if expected:
+      with self.assertRaises((OSError, tf.errors.OpError)):
+        tf.saved_model.load(path)
 
   def test_a_place_that_cannot_be_written(self):
     file = self.create_tempfile().full_path
@@ -380,7 +447,9 @@ class InitializeTest(parameterized.TestCase):
   @parameterized.parameters('x.keras', 'x.safetensors')
   def test_a_damaged_file(self, name):
     path = self.create_tempfile(name, 'damaged').full_path
-    with self.assertRaisesRegex(errors.InputError, f'^{path} must be'):
+    with self.assertRaisesRegex(
+      errors.InputError, f'^train.init_from must .* {path} must be'
+    ):
       initialization.initialize(
         CLASSIFIER.model, path, head=[], include_head=True
       )

@@ -508,6 +508,18 @@ train.width  1        2
 Restore it, or start another sweep with sweep.name and sweep.directory.""",
     )
 
+  def test_a_name_of_another_module_is_another_experiment(self):
+    for name in ('lab_a', 'lab_b'):
+      self.write(f'{name}.py', 'def width() -> int:\n  return 1\n')
+    base = _BASE.replace('width = 1', 'width = @lab.width()')
+    self.write('base.gin', f'import lab_a as lab\n{base}')
+    self.sweep("sweep.parameters = {'RATE': [0.1]}")
+    self.write('base.gin', f'import lab_b as lab\n{base}')
+    with self.assertRaisesRegex(
+      InputError, r'another experiment:(.|\n)*@lab_a\.width\(\) +@lab_b\.width'
+    ):
+      self.sweep("sweep.parameters = {'RATE': [0.1]}")
+
   def test_the_base_experiment_may_not_change_meanwhile(self):
     base, calls = declaration.Sweep.base, itertools.count(1)
 

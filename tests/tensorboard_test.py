@@ -45,7 +45,7 @@ class TensorBoardTest(absltest.TestCase):
     self.assertEqual(process.returncode, 2)
     self.assertEqual(
       written,
-      "--logdir must be given: A run's directory, or a folder of runs. "
+      "--logdir is missing. Expected: A run's directory, or a folder of runs. "
       '--help lists the flags.\n',
     )
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 from absl.testing import absltest
+from PIL import Image
 
 SMALL = [
   '--gin_file=gin/quickstart.gin',
@@ -71,7 +72,9 @@ class WholeRunTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.directory = pathlib.Path(absltest.get_default_test_tmpdir()) / 'whole'
+    cls.directory = (
+      pathlib.Path(absltest.get_default_test_tmpdir()) / 'whole [v2]'
+    )
     shutil.rmtree(cls.directory, ignore_errors=True)
     cls.directory.mkdir(parents=True)
     cls.finished = _run(
@@ -99,10 +102,10 @@ class WholeRunTest(absltest.TestCase):
       f'{result["validation"]["loss"]:.4f} on 24 images after 2.0 epochs.',
       lines,
     )
-    self.assertIn(f'Run directory  {self.run_dir}', lines)
+    self.assertIn(f"Run directory  '{self.run_dir}'", lines)
     self.assertIn(
-      'TensorBoard    ./bazelw run //tinygin:tensorboard -- '
-      f'--logdir={self.directory}',
+      'TensorBoard    python -m tinygin.show_tensorboard '
+      f"--logdir='{self.directory}'",
       lines,
     )
 
@@ -227,6 +230,39 @@ class WholeRunTest(absltest.TestCase):
     provenance = json.loads((longer / 'provenance.json').read_text())
     self.assertEqual([each['step'] for each in provenance['starts']], [0, 6])
 
+  def test_initial_weights_that_do_not_exist(self):
+    refused = _run(
+      self.directory, 'tinygin.train', *SMALL,
+      "--gin_bindings=RUN_DIR = 'other'; train.init_from = 'runs/none'",
+    )  # fmt: skip
+    self.assertEqual(refused.returncode, 2)
+    for part in (
+      "train.init_from must be a run's directory, ",
+      'Received: runs/none. No such file or folder: runs/none.',
+      '\n  train.init_from is bound at --gin_bindings[3].\n',
+    ):
+      self.assertIn(part, refused.stderr)
+    self.assertFalse((self.directory / 'other').exists())
+
+  def test_data_and_runs_that_cannot_be_written(self):
+    """Trains on the data set and predicts with the run, both read-only."""
+    place = pathlib.Path(self.create_tempdir().full_path)
+    Image.new('RGB', (70, 60)).save(place / 'image.png')
+    mount = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && cd "$1"'
+    prefix = ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c',
+              f'{mount} && ! touch file 2>&1 && shift && exec "$@"', 'sh',
+              self.directory]  # fmt: skip
+    if _execute(place, [*prefix, 'true']).returncode:
+      self.skipTest('namespaces or mounts are not available')
+    python = [*prefix, sys.executable, '-m']
+    run_dir = f"--gin_bindings=RUN_DIR = '{place}/run'"
+    for command in (
+      ['tinygin.train', *SMALL, run_dir],
+      ['tinygin.predict', f'--run_dir={self.run_dir}', place / 'image.png'],
+    ):
+      done = _execute(self.directory, [*python, *command])
+      self.assertEqual(done.returncode, 0, done.stderr)
+
   def test_a_dry_run_keeps_nothing(self):
     before = sorted(self.directory.iterdir())
     dry = _run(
@@ -331,8 +367,8 @@ class WrongInputTest(absltest.TestCase):
     folder = f'{self.directory}/stopped/tiny_imagenet/quickstart'
     self.assertEqual(
       stopped.stderr,
-      f'Building {folder}/1.0.0\nStopped by SIGTERM; finished files are kept. '
-      'Start again to continue.\n',
+      f'Building {folder}/1.0.0\nStopped by SIGTERM; finished files are kept: '
+      'start again to go on.\n',
     )
     self.assertFalse((self.directory / 'run').exists())
 
@@ -347,7 +383,7 @@ class WrongInputTest(absltest.TestCase):
 
   def test_a_run_that_does_not_exist(self):
     message = self._refused('tinygin.evaluate', '--run_dir=runs/none')
-    self.assertIn('No such file: runs/none.', message)
+    self.assertIn('No such run: runs/none.', message)
 
   def test_one_checkpoint_or_all_are_evaluated(self):
     self.assertEqual(

@@ -154,10 +154,9 @@ class InstalledTest(InstalledCase):
     done = self.run_tinygin()
     self.assertEqual((done.returncode, done.stderr), (0, ''))
     self.assertIn(
-      '\n  train            Trains the experiment that gin files declare.\n',
-      done.stdout,
+      '\n  train        Trains what gin files declare.\n', done.stdout
     )
-    self.assertIn('\n  verify           Reads a built data set', done.stdout)
+    self.assertIn('\n  verify       Reads a built data set', done.stdout)
     self.assertEqual(self.run_tinygin('--help').stdout, done.stdout)
 
   @parameterized.parameters(

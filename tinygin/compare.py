@@ -69,7 +69,7 @@ def main(argv: list[str]) -> None:
       'compare takes two or more run directories. '
       f'Received: {" ".join(runs) or "none"}.'
     )
-  directories = [pathlib.Path(paths.find(run)) for run in runs]
+  directories = [run_directory.find(run) for run in runs]
   for directory in directories:
     run_directory.check_is_run(directory)
     if directories.count(directory) > 1:

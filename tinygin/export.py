@@ -20,7 +20,10 @@ from tinygin.config import paths
 from tinygin.training import run_flags
 
 _OUTPUT = flags.DEFINE_string(
-  'output', None, 'FILE.keras, FILE.onnx or a folder.', required=True
+  'output',
+  None,
+  'The path of the export: FILE.keras, FILE.onnx or a folder.',
+  required=True,
 )
 
 

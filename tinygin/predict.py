@@ -9,10 +9,12 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
+from PIL import Image
 
 from tinygin.config import entry_point
 from tinygin.config import errors
@@ -27,9 +29,12 @@ _FORMAT = flags.DEFINE_enum(
   'format', 'text', ['text', 'json'], 'How predictions are printed.'
 )
 _SHEET = flags.DEFINE_string(
-  'sheet', None, 'A PNG file to write, of the images and predictions.'
+  'sheet',
+  None,
+  'A picture to write of the images and predictions, such as sheet.png.',
 )
 _SUFFIXES = ['.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp']
+_FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP')
 _TOP = 5
 _BATCH = 256
 _COLUMNS = 6
@@ -43,7 +48,7 @@ def main(argv: list[str]) -> None:
   experiment, directory = run_flags.load()
   from tinygin.training import prediction
 
-  images = np.stack([_read(file, experiment.dataset) for file in files])
+  images = _read(files, experiment.dataset)
   classifier = prediction.Classifier.restore(
     experiment, directory, run_flags.CHECKPOINT.value, run_flags.WEIGHTS.value
   )
@@ -52,7 +57,7 @@ def main(argv: list[str]) -> None:
     for file, ranked in zip(files, _predict(classifier, images), strict=True)
   ]
   if _SHEET.value:
-    _write_sheet(images, found)
+    _write_sheet(images, found, classifier.class_names)
   print(
     json.dumps(found, indent=2) if _FORMAT.value == 'json' else _text(found)
   )
@@ -66,23 +71,43 @@ def _files(name: str) -> list[str]:
   inside = sorted(
     str(each)
     for each in path.rglob('*')
-    if each.suffix.lower() in _SUFFIXES
+    if each.is_file()
+    and (each.suffix.lower() in _SUFFIXES or _is_image(each))
     and not paths.is_clutter(each.relative_to(path).as_posix())
   )
   if not inside:
-    raise errors.InputError(
-      f'The folder {name} holds no images ({", ".join(_SUFFIXES)}).'
-    )
+    raise errors.InputError(f'The folder {name} holds no images.')
   return inside
 
 
-def _read(file: str, dataset: 'source.BuildableDataset') -> np.ndarray:
+def _is_image(path: pathlib.Path) -> bool:
+  """Whether a file begins like an image, whatever its name."""
   try:
-    return dataset.conform(pathlib.Path(file).read_bytes())
-  except (OSError, errors.InputError) as error:
+    Image.open(path, formats=_FORMATS).close()
+  except OSError:  # Also if it begins like something else.
+    return False
+  except (SyntaxError, ValueError, Image.DecompressionBombError):
+    pass  # `_read` says what is wrong with it.
+  return True
+
+
+def _read(files: list[str], dataset: 'source.BuildableDataset') -> np.ndarray:
+  """Reads the images, conformed to the data set.
+
+  Raises:
+    InputError: some cannot be read; the message names all of them.
+  """
+  images, faults = [], []
+  for file in files:
+    try:
+      images.append(dataset.conform(pathlib.Path(file).read_bytes()))
+    except (OSError, errors.InputError) as error:
+      faults.append(f'\n  {paths.display(file)}: {errors.reason(error)}.')
+  if faults:
     raise errors.InputError(
-      f'Cannot read the image {paths.display(file)}: {errors.reason(error)}.'
-    ) from error
+      f'Cannot read {len(faults)} of {len(files)} images:{"".join(faults)}'
+    )
+  return np.stack(images)
 
 
 def _predict(
@@ -102,36 +127,45 @@ def _predict(
       ]
 
 
-def _write_sheet(images: np.ndarray, found: list[dict]) -> None:
+def _write_sheet(
+  images: np.ndarray, found: list[dict], class_names: Sequence[str]
+) -> None:
+  from tinygin.reporting import drawing
   from tinygin.reporting import pictures
 
+  names = drawing.drawable(class_names)
+  files = [os.path.basename(each['image']) for each in found]
   captions = [
-    '\n'.join([os.path.basename(each['image']), *_lines(each, 2)])
-    for each in found
+    '\n'.join(
+      [
+        file,
+        *(
+          f'{ranked["probability"]:.2f} {names[ranked["class_id"]]}'
+          for ranked in each['predictions']
+        ),
+      ]
+    )
+    for file, each in zip(drawing.drawable(files, 'image'), found, strict=True)
   ]
   sheet = pictures.grid(images, captions, min(len(images), _COLUMNS))
-  path = paths.resolve(_SHEET.value)
   try:
-    sheet.save(path, 'PNG')
-  except OSError as error:
+    sheet.save(paths.resolve(_SHEET.value))
+  except (OSError, ValueError) as error:
     raise errors.InputError(
-      f'Cannot write --sheet={path}: {error.strerror}.'
+      '--sheet must be a picture file that can be written, such as sheet.png. '
+      f'Received: --sheet={_SHEET.value} ({error}).'
     ) from error
 
 
 def _text(found: list[dict]) -> str:
-  blocks = [
-    '\n'.join([each['image'], *(f'  {line}' for line in _lines(each, 4))])
-    for each in found
-  ]
-  return '\n'.join(blocks)
-
-
-def _lines(found: dict, digits: int) -> list[str]:
-  return [
-    f'{each["probability"]:.{digits}f} {each["name"]}'
-    for each in found['predictions']
-  ]
+  lines = []
+  for each in found:
+    lines.append(each['image'])
+    lines += [
+      f'  {ranked["probability"]:.4f} {ranked["name"]}'
+      for ranked in each['predictions']
+    ]
+  return '\n'.join(lines)
 
 
 if __name__ == '__main__':

@@ -54,8 +54,10 @@ def main(argv: list[str]) -> int:
   print(table)
   print(f'Sweep directory  {shlex.quote(str(path))}')
   print(
-    'TensorBoard      ./bazelw run //tinygin:tensorboard -- '
-    f'--logdir={shlex.quote(str(path / "trials"))}'
+    entry_point.as_started(
+      'TensorBoard      ./bazelw run //tinygin:tensorboard -- '
+      f'--logdir={shlex.quote(str(path / "trials"))}'
+    )
   )
   return 0 if study.get_trials(False, [TrialState.COMPLETE]) else 1
 

@@ -1,4 +1,4 @@
-"""Trains the experiment that gin files declare.
+"""Trains what gin files declare.
 
   ./bazelw run //tinygin:train -- --gin_file=gin/quickstart.gin
 
@@ -96,7 +96,7 @@ def main(argv: list[str]) -> int:
   run_dir = resumed or experiment.run_dir
   # Only the first worker writes to the run's directory.
   keeps = not (_DRY.value or cluster.number)
-  with cluster.reporting_lost_workers():
+  with configuration.located(), cluster.reporting_lost_workers():
     cluster.check_same(configuration.text(), run_dir)
     with (
       run_directory.locked(paths.resolve(run_dir), datetime.datetime.now())
@@ -105,7 +105,7 @@ def main(argv: list[str]) -> int:
     ) as directory:
       result = _train(experiment, configuration, directory)
   if not cluster.number:
-    print(_closing(result, directory))
+    print(entry_point.as_started(_closing(result, directory)))
   return 0
 
 
@@ -114,7 +114,7 @@ def _resumed() -> str | None:
   if _RESUME.value and _RESUME_LAST.value:
     raise errors.InputError('--resume and --resume_last cannot be combined.')
   if _RESUME.value:
-    directory = paths.find(_RESUME.value)
+    directory = str(run_directory.find(_RESUME.value))
   elif _RESUME_LAST.value:
     runs = pathlib.Path(paths.resolve('runs'))
     started = list(runs.glob(f'*/{run_directory.PROVENANCE}'))

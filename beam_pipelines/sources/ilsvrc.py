@@ -169,7 +169,7 @@ def _images(path: str) -> dict[str, _Images]:
   members = archives.members(path)
   for name in sorted(members):
     match = _FILE.fullmatch(name)
-    if match is None or indexing.image_key(match[3]) is None:
+    if match is None or not indexing.is_image(members[name]):
       continue
     folder, wordnet_id, file = match.groups()
     if folders.setdefault(wordnet_id, folder) != folder:

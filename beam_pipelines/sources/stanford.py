@@ -137,7 +137,7 @@ class _Archive:
     self._folders = collections.defaultdict(dict)
     for name, member in self._members.items():
       folder, _, file = name.removeprefix(self._root).rpartition('/')
-      if name.startswith(self._root) and indexing.image_key(file):
+      if name.startswith(self._root):
         self._folders[folder][file] = member
 
   def _find_root(self) -> str:
@@ -152,13 +152,25 @@ class _Archive:
 
   def images(self, folder: str) -> dict[str, archives.Member]:
     """Returns the images in a folder by file name."""
-    return self._folders.get(folder, {})
+    return {
+      file: member
+      for file, member in self._folders.get(folder, {}).items()
+      if indexing.is_image(member)
+    }
 
-  def images_below(self, folder: str) -> dict[str, archives.Member]:
-    """Returns the images in all folders below a folder by file name."""
+  def images_below(
+    self, folder: str, ending: str = ''
+  ) -> dict[str, archives.Member]:
+    """Returns the images in folders below a folder by file name.
+
+    Args:
+      folder: without a slash at its end.
+      ending: of the folders' paths.
+    """
     found = {}
-    for each, images in self._folders.items():
-      if each.startswith(folder + '/'):
+    for each in self._folders:
+      if each.startswith(f'{folder}/') and each.endswith(ending):
+        images = self.images(each)
         self.faults += [
           f'{folder}/ must hold one image named {file}.'
           for file in found.keys() & images.keys()
@@ -245,7 +257,7 @@ def _index_train(
   archive: _Archive, labels: dict[str, int]
 ) -> list[indexing.Example]:
   found = []
-  if not archive.images_below('train'):
+  if not archive.images_below('train', '/images'):
     archive.faults.append('train/ must hold images. Received: none.')
     return found
   for wordnet_id, label in labels.items():

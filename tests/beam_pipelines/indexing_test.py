@@ -1,11 +1,18 @@
 import dataclasses
+import io
 
 from absl.testing import absltest
 from absl.testing import parameterized
+from PIL import Image
 
 from beam_pipelines import archives
 from beam_pipelines import indexing
 from tinygin.config import errors
+
+_buffer = io.BytesIO()
+Image.effect_noise((64, 64), 50).save(_buffer, 'JPEG')
+_JPEG = _buffer.getvalue()
+_NONE = (None, None)  # Method and CRC-32 of a member of a folder.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,11 +72,28 @@ class IndexingTest(parameterized.TestCase):
     ('e', 'e'),
     ('img.0001', 'img.0001'),
     ('.jpg', '.jpg'),
-    ('notes.txt', None),
-    ('boxes.XML', None),
+    ('photo.txt', 'photo'),
   )
   def test_image_key(self, name, key):
     self.assertEqual(indexing.image_key(name), key)
+
+  @parameterized.parameters(
+    ('photo.txt', _JPEG, True),
+    ('photo.CSV', _JPEG[:-200], True),
+    ('notes.jpg', b'These are dogs.', True),  # The build will name it.
+    ('notes', b'These are dogs.', True),
+    ('notes.txt', b'These are dogs.', False),
+    ('boxes.XML', '<boxes/>'.encode('utf-16'), False),
+    ('empty.tsv', b'', False),
+  )
+  def test_images_by_their_content(self, name, content, expected):
+    file = self.create_tempfile(name, content, mode='wb').full_path
+    member = archives.Member(name, file, 0, len(content), len(content), *_NONE)
+    self.assertEqual(indexing.is_image(member), expected)
+
+  def test_a_table_that_cannot_be_read_is_left_to_the_build(self):
+    member = archives.Member('notes.txt', '/absent', 0, 1, 1, *_NONE)
+    self.assertTrue(indexing.is_image(member))
 
 
 if __name__ == '__main__':

@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
 
 from tests.config import config_case
 from tests.config.config_case import COMPLETE
+from tinygin.config import entry_point
 from tinygin.config import paths
 
 _TEXT = COMPLETE.replace(
@@ -99,8 +101,8 @@ class EntryPointTest(config_case.ConfigCase):
   def test_a_wrong_boolean(self):
     outcome = self.run_program('--logtostderr=maybe')
     message = (
-      'flag --logtostderr=maybe: Non-boolean argument to boolean flag. --help '
-      'lists the flags.\n'
+      '--logtostderr must be true or false. Received: --logtostderr=maybe. '
+      '--help lists the flags.\n'
     )
     self.assertEqual(outcome, (2, '', message))
 
@@ -118,6 +120,40 @@ class EntryPointTest(config_case.ConfigCase):
       '--help lists the flags.\n'
     )
     self.assertEqual(outcome, (2, '', message))
+
+  def test_only_flags_of_the_program_are_suggested(self):
+    outcome = self.run_program('--logtostder')
+    message = 'Unknown flag --logtostder. --help lists the flags.\n'
+    self.assertEqual(outcome, (2, '', message))
+    _, _, message = self.run_program('--verbosty=1')
+    self.assertIn('Did you mean --verbosity?', message)
+
+  def test_a_warning_has_no_prefix_but_its_level(self):
+    outcome = self.run_program(
+      '--gin_file=x.gin', "--gin_bindings=train.label = 'warn'"
+    )
+    message = 'Warning: Something of warn is missing.\n'
+    self.assertEqual(outcome, (0, '3 warn\n', message))
+
+  def test_commands_are_shown_as_the_program_was_started(self):
+    given = (
+      'Run ./bazelw run //tinygin:tensorboard -- --logdir=a\n'
+      'or ./bazelw run //beam_pipelines:build_dataset -- --x.'
+    )
+    self.assertEqual(entry_point.as_started(given), given)  # By Bazel.
+    with mock.patch.dict(os.environ, BUILD_WORKING_DIRECTORY=''):
+      self.assertEqual(
+        entry_point.as_started(given),
+        'Run python -m tinygin.show_tensorboard --logdir=a\n'
+        'or python -m beam_pipelines.build_dataset --x.',
+      )
+      with mock.patch.object(paths, 'is_installed', lambda: True):
+        self.assertEqual(
+          entry_point.as_started(given),
+          'Run tinygin tensorboard --logdir=a\nor tinygin build --x.',
+        )
+      _, stdout, _ = self.run_program('--help')
+    self.assertIn('\npython -m tests.config.small_program --gin_file', stdout)
 
   def test_arguments_other_than_flags(self):
     outcome = self.run_program('--gin_file=x.gin', 'EPOCHS=3')
@@ -147,9 +183,12 @@ class EntryPointTest(config_case.ConfigCase):
   @parameterized.parameters(
     (
       '--lr=nan',
-      'flag --lr=nan: expected a number, or numbers separated by commas, such '
-      'as 3,5,7.',
+      '--lr must be a number, or numbers separated by commas, such as 3,5,7. '
+      'Received: --lr=nan.',
     ),
+    ('--number=a:b', '--number must be an integer. Received: --number=a:b.'),
+    ('--kind=c', '--kind must be one of a, b. Received: --kind=c.'),
+    ('--gin_file', 'Missing value for flag --gin_file.'),
     ('--lr=1 --lr=2', '--lr is given twice: use it once.'),
   )
   def test_wrong_value_of_a_flag(self, given, message):
@@ -178,8 +217,8 @@ class EntryPointTest(config_case.ConfigCase):
   def test_print_config_in_another_format(self):
     outcome = self.run_program('--gin_file=x.gin', '--print_config=yaml')
     message = (
-      'flag --print_config=yaml: value should be one of <true|json> --help '
-      'lists the flags.\n'
+      '--print_config must be one of true, json. Received: '
+      '--print_config=yaml. --help lists the flags.\n'
     )
     self.assertEqual(outcome, (2, '', message))
 

@@ -1,5 +1,7 @@
 """Keras classes, most of whose parameters are behind `**kwargs`."""
 
+import json
+
 import keras
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -35,6 +37,23 @@ class KerasTest(config_case.ConfigCase):
     dense, _ = self.load(text, root='train_keras').build().layers
     copy = keras.layers.deserialize(keras.layers.serialize(dense))
     self.assertIs(copy.activation, keras.activations.gelu)
+
+  def test_a_default_says_what_is_numeric(self):
+    text = f'{_TEXT}keras.optimizers.Adam.clipnorm = 1.0'
+    records = json.loads(self.load(text, root='train_keras').json())
+    numeric = {
+      f'{each["component"]}.{each["parameter"]}': each['numeric']
+      for each in records
+    }
+    for name, expected in (
+      ('optimizers.Adam.beta_1', True),
+      ('optimizers.Adam.amsgrad', True),
+      ('optimizers.Adam.clipnorm', False),  # None.
+      ('layers.Dense.units', False),  # No default.
+      ('layers.Dense.kernel_initializer', False),
+      ('layers.Conv2D.strides', False),
+    ):
+      self.assertEqual(numeric[f'keras.{name}'], expected, name)
 
   @parameterized.parameters(
     (

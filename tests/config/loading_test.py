@@ -35,6 +35,16 @@ class CompositionTest(config_case.ConfigCase):
       train.optimizer(learning_rate=0.5), small_components.Adam(0.5, 0.9)
     )
 
+  def test_a_later_error_gets_the_places_of_what_it_names(self):
+    configuration = self.load(f'{COMPLETE}train.count = 3', ['train.rate = 1'])
+    with self.assertRaises(config_case.InputError) as caught:
+      with configuration.located():
+        raise config_case.InputError('Set train.count and train.rates.')
+    self.assertEqual(
+      str(caught.exception),
+      'Set train.count and train.rates.\n  train.count is bound at x.gin:12.',
+    )
+
   def test_later_files_win_over_includes_and_flags_over_all(self):
     files = {
       'x.gin': "include 'base.gin'\nEPOCHS = 2\ntrain.count = 1",
@@ -293,7 +303,7 @@ class ProvenanceTest(config_case.ConfigCase):
       {
         'component': 'train',
         'parameter': 'rate',
-        'mixed': False,
+        'numeric': True,
         'value': 0.2,
         'text': '0.2',
         'source': 'x.gin:3',

@@ -1,13 +1,18 @@
 """A program like the entry points, without TensorFlow.
 
-small_program --gin_file=FILE
+./bazelw run //tests/config:small_program -- --gin_file=FILE
 """
 
 import signal
 import sys
 
+from absl import flags
+from absl import logging
+
 from tinygin.config import entry_point
 
+flags.DEFINE_integer('number', 1, 'A number.')
+flags.DEFINE_enum('kind', 'a', ['a', 'b'], 'A kind.')
 entry_point.define_config_flags()
 entry_point.define_macro_flag('levels', 'LEVELS = ({},)', 'Blocks.')
 entry_point.define_macro_flag('width', 'WIDTH = {}', 'Channels.')
@@ -22,6 +27,8 @@ def main(argv: list[str]) -> int | None:
   print(train.epochs, train.label)
   if train.label == 'fail':
     raise RuntimeError('A failure of the program.')
+  if train.label == 'warn':
+    logging.warning('Something of %s is missing.', train.label)
   if train.scale:
     train.scale(1.0)
   if train.label in ('SIGINT', 'SIGTERM'):

@@ -61,7 +61,8 @@ class SourceTest(parameterized.TestCase):
     self.assertEqual(
       str(caught.exception),
       f'The data set {missing.directory} does not exist, and --dry writes '
-      'nothing. Run //beam_pipelines:build_dataset first.',
+      'nothing. Build it first, with ./bazelw run '
+      '//beam_pipelines:build_dataset -- and the same gin files and bindings.',
     )
     self.assertEqual(source.prepare(missing, may_build=True), missing.directory)
     self.assertEqual(

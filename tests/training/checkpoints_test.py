@@ -237,6 +237,17 @@ class CheckpointsTest(parameterized.TestCase):
         r'Its run has checkpoints of the steps \[4\]\.$',
       )
 
+  @parameterized.parameters('{}', '[]', '{"state": {}}', '{"sha256": ""}')
+  def test_says_that_the_state_is_not_one_of_ours(self, text):
+    self._save(self._make(a=[1, 2]), 4)
+    path = self.directory / 'step-00000004' / 'state.json'
+    path.write_text(text, encoding='utf-8')
+    with self.assertRaisesRegex(
+      errors.InputError,
+      r'is damaged \(state\.json holds no state with a checksum\)\.',
+    ):
+      checkpoints.read(self.directory, 4, 'model')
+
   def test_a_checkpoint_needs_no_code_of_ours(self):
     self._save(self._make(a=[1, 2]), 7)
     folder = self.directory / 'step-00000007'

@@ -59,6 +59,7 @@ class InitializationTest(absltest.TestCase):
     np.testing.assert_array_equal(values['head_dense/kernel'], head)
     with self.assertRaisesRegex(
       errors.InputError,
+      r'^The weights of train\.init_from, .*, do not fit net:(.|\n)*'
       r'head_dense/kernel is float32 \(3, 5\), expected float32 \(3, 2\)'
       r'(.|\n)*All but the head fits: set train.init_head = False.',
     ):
@@ -82,9 +83,18 @@ class InitializationTest(absltest.TestCase):
       initialization.initialize(self.model, folder, **_WHOLE)
     self.assertEqual(
       str(caught.exception),
-      f'{folder} holds no checkpoint; expected one in checkpoints/. Name the '
-      'directory of a run that has saved one.',
+      "train.init_from must be a run's directory, the .safetensors file of a "
+      'checkpoint, an exported .keras file, or an HDF5 file of weights saved '
+      f'by Keras 2. Received: {folder}. {folder} holds no checkpoint; expected '
+      'one in checkpoints/. Name the directory of a run that has saved one.',
     )
+
+  def test_a_source_that_does_not_exist(self):
+    with self.assertRaisesRegex(
+      errors.InputError,
+      r'^train\.init_from must .* Received: runs/none\. No such file or folder',
+    ):
+      initialization.initialize(self.model, 'runs/none', **_WHOLE)
 
 
 if __name__ == '__main__':

@@ -15,8 +15,8 @@ from tinygin.reporting import logs
 from tinygin.training import overview
 
 
-def _provenance(decay, epochs):
-  values = {'decay': decay, 'epochs': epochs, 'network': '@wide'}
+def _provenance(decay, epochs, rate):
+  values = {'decay': decay, 'epochs': epochs, 'network': '@wide', 'rate': rate}
   return {
     'starts': [
       {
@@ -24,7 +24,7 @@ def _provenance(decay, epochs):
           {
             'component': 'train',
             'parameter': name,
-            'mixed': name == 'epochs',
+            'numeric': name in ('decay', 'rate'),
             'value': value,
             'text': str(value),
             'source': 'a.gin:1',
@@ -39,14 +39,14 @@ def _provenance(decay, epochs):
 class HyperparametersTest(absltest.TestCase):
   def test_a_parameter_has_the_same_type_in_all_runs(self):
     directory = pathlib.Path(self.create_tempdir().full_path)
-    for name, decay, epochs in (
-      ('a', None, 5.0),
-      ('b', 0.1, '500 steps'),
-      ('c', 0.2, 5.0),
+    for name, *bound in (
+      ('a', None, 5.0, 0.1),
+      ('b', 0.1, '500 steps', '@schedule()'),
+      ('c', 0.2, 5.0, [0.1, 0.2]),
     ):
       (directory / name).mkdir()
       log = logs.Logs(directory / name, {})
-      values = overview._hyperparameters(_provenance(decay, epochs))
+      values = overview._hyperparameters(_provenance(*bound))
       log.write_hyperparameters(values)
       log.close()
     self.assertEqual(
@@ -55,6 +55,7 @@ class HyperparametersTest(absltest.TestCase):
         'train.decay': api_pb2.DATA_TYPE_FLOAT64,
         'train.epochs': api_pb2.DATA_TYPE_STRING,
         'train.network': api_pb2.DATA_TYPE_STRING,
+        'train.rate': api_pb2.DATA_TYPE_FLOAT64,
       },
     )
 

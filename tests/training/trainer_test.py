@@ -367,7 +367,7 @@ class TrainerTest(parameterized.TestCase):
       {
         'component': component,
         'parameter': name,
-        'mixed': False,
+        'numeric': isinstance(value, int),
         'value': value,
         'text': str(value),
         'source': source,
@@ -470,13 +470,17 @@ class TrainerTest(parameterized.TestCase):
     calls = {step: resumed.distances(step) for step in (4, 5, 6, 8, 9)}
     self.assertEqual(calls, {4: [1, 5], 5: [1, 4], 6: [1, 3], 8: [1, 1], 9: []})
 
-  def test_evaluations_do_not_count_as_training_time(self):
+  def test_speed_is_that_of_the_latest_steps_without_evaluations(self):
+    directory = self._directory()
     clock = mock.Mock()
-    clock.monotonic.return_value = 0
+    clock.monotonic.return_value = done = 0
     train, evaluate = learners.Learner.train, learners.Learner.evaluate
 
     def trained(learner, iterator, steps):
-      clock.monotonic.return_value += steps
+      """Takes a second for each of the first 10 steps, then two."""
+      nonlocal done
+      done += steps
+      clock.monotonic.return_value += steps if done <= 10 else 2 * steps
       return train(learner, iterator, steps)
 
     def evaluated(*arguments):
@@ -488,15 +492,28 @@ class TrainerTest(parameterized.TestCase):
       mock.patch.object(learners.Learner, 'train', trained),
       mock.patch.object(learners.Learner, 'evaluate', evaluated),
     ):
-      result = self._train(ONE, self._directory())
+      result = self._train(ONE, directory)
     self.assertGreater(clock.monotonic.return_value, 1000)
-    self.assertEqual(result['seconds'], result['step'])
-    self.assertEqual(result['images_per_second'], 8)
+    self.assertEqual(result['seconds'], 10 + 2 * 13)
+    self.assertEqual(result['images_per_second'], 23 * 8 / 36)
+    speeds = {
+      line['step']: line['images_per_second']
+      for line in _lines(directory)
+      if line['split'] == 'train'
+    }
+    self.assertEqual(speeds, {5: 8, 10: 8, 15: 4, 20: 4, 23: 4})
 
   def test_restarting_a_finished_run_returns_its_result(self):
     directory = self._directory()
     result = self._train(ONE, directory)
-    self.assertEqual(self._train(ONE, directory), result)
+    with mock.patch.object(sys, 'stderr', io.StringIO()) as stream:
+      self.assertEqual(self._train(ONE, directory), result)
+    self.assertIn('This run is complete: all 23 steps are ', stream.getvalue())
+    for advice in (f'--resume={directory} --allow_changes', 'train.run_dir'):
+      self.assertIn(advice, stream.getvalue())
+    with mock.patch.object(sys, 'stderr', io.StringIO()) as stream:
+      self._train(ONE, directory, epochs=3)
+    self.assertNotIn('is complete', stream.getvalue())
 
   def test_keeps_the_newest_and_the_best(self):
     directory = self._directory()
@@ -602,6 +619,7 @@ class TrainerTest(parameterized.TestCase):
       with mock.patch.object(sys, 'stderr', io.StringIO()) as stream:
         again = self._train(ONE, directory, **changes | {'epochs': epochs})
       self.assertEqual(again, result)
+      self.assertNotIn('is complete', stream.getvalue())
       self.assertRegex(
         stream.getvalue(),
         r'Early stopping ended the run at step 30 of (102|203): '

@@ -66,6 +66,17 @@ class Parameter:
       self.is_library or self.default is None
     )
 
+  @property
+  def is_numeric(self) -> bool:
+    """Whether its values are numbers, or booleans, or None.
+
+    Without an annotation, the default decides.
+    """
+    return constraints.is_numeric(self.annotation) or (
+      constraints.members(self.annotation)[0][0] is Any
+      and isinstance(self.default, int | float)
+    )
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Component:

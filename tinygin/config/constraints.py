@@ -121,14 +121,14 @@ def is_continuable(annotation: Any) -> bool:
   return any(CONTINUABLE in metadata for _, metadata in members(annotation))
 
 
-def is_mixed(annotation: Any) -> bool:
-  """Whether it allows numbers or booleans, and other values apart from None."""
+def is_numeric(annotation: Any) -> bool:
+  """Whether all values but None are numbers, or all are booleans."""
   kinds = set()
   for base, _ in members(annotation):
     is_choice = typing.get_origin(base) is Literal
     kinds |= set(map(type, typing.get_args(base))) if is_choice else {base}
   kinds = {float if each is int else each for each in kinds}
-  return bool(kinds & {bool, float}) and len(kinds - {None, type(None)}) > 1
+  return kinds - {None, type(None)} in ({bool}, {float})
 
 
 def as_declared(value: Any, annotation: Any) -> Any:

@@ -1,6 +1,7 @@
 """Flags, exit statuses and error messages of all programs."""
 
 import contextlib
+import logging as python_logging
 import os
 import pathlib
 import re
@@ -23,6 +24,7 @@ from tinygin.config import environment  # noqa: F401  Before TensorFlow.
 from tinygin.config import errors
 from tinygin.config import help_text
 from tinygin.config import loading
+from tinygin.config import paths
 
 
 class _OptionalValue(flags.Flag):
@@ -141,6 +143,33 @@ def _macro_bindings() -> list[tuple[str, str]]:
   ]
 
 
+def as_started(text: str) -> str:
+  """Returns a text with Bazel's commands as this program was started.
+
+  Bazel sets BUILD_WORKING_DIRECTORY. Without it, they become `tinygin train`
+  if tinygin is installed, and `python -m tinygin.train` otherwise.
+  """
+
+  def command(found: re.Match[str]) -> str:
+    package, name = found.groups()
+    if paths.is_installed():
+      return f'tinygin {name.removesuffix("_dataset")}'
+    # The only target that does not have the name of its module.
+    name = 'show_tensorboard' if name == 'tensorboard' else name
+    return f'python -m {package.replace("/", ".")}.{name}'
+
+  if os.environ.get('BUILD_WORKING_DIRECTORY'):
+    return text
+  return re.sub(r'\./bazelw run //([\w/]+):(\w+) --', command, text)
+
+
+class _Formatter(python_logging.Formatter):
+  """Formats a warning without absl's date, process and line of code."""
+
+  def format(self, record: python_logging.LogRecord) -> str:
+    return f'{record.levelname.capitalize()}: {super().format(record)}'
+
+
 Main = Callable[[list[str]], int | None]
 # Names a file that also gets the error message, because a log does not show
 # where a message starts.
@@ -165,6 +194,9 @@ def run(
       flags, too; or also flags of other programs.
   """
   signal.signal(signal.SIGTERM, _terminate)
+  logging.get_absl_handler().setFormatter(_Formatter())
+  program = sys.modules['__main__']  # --help prints its docstring.
+  program.__doc__ = as_started(program.__doc__ or '')
   for module, defined in flags.FLAGS.flags_by_module_dict().items():
     if module.startswith('tinygin.'):
       for flag in defined:
@@ -212,6 +244,7 @@ def _guarded(main: Main, argv: list[str]) -> int:
 
 
 def _tell(message: str, status: int) -> int:
+  message = as_started(message)
   print(message, file=sys.stderr)
   if path := os.environ.get(MESSAGE_FILE):
     with contextlib.suppress(OSError):  # The disk may be full.
@@ -223,7 +256,9 @@ def _parse(argv: list[str], takes: str) -> list[str]:
   try:
     rest = flags.FLAGS(argv, known_only=takes == 'other flags')
   except flags.UnrecognizedFlagError as error:
-    near = components.nearest(error.flagname, flags.FLAGS, '--')
+    own = flags.FLAGS.get_key_flags_for_module(argv[0])
+    names = ['help', 'helpfull', 'verbosity', *(flag.name for flag in own)]
+    near = components.nearest(error.flagname, names, '--')
     _refuse(f'Unknown flag --{error.flagname}.{near}')
   except flags.Error as error:
     _refuse(_flag_fault(str(error)))
@@ -242,11 +277,17 @@ def _parse(argv: list[str], takes: str) -> list[str]:
 
 def _flag_fault(message: str) -> str:
   """Returns absl's message about a wrong flag in the style of the others."""
-  if absent := re.match(r'flag --(\w+)=None: ', message):
-    name = absent[1]
-    return f'--{name} must be given: {flags.FLAGS[name].help}'
-  # For some values absl prints the arguments of an exception.
-  return re.sub(r"\('([^']+)', .*\)$", r'\1.', message)
+  found = re.match(r'flag --(\w+)=(.*?): (.*)', message, re.DOTALL)
+  if not found:
+    return f'{message.rstrip(".")}.'
+  name, value, reason = found.groups()
+  flag = flags.FLAGS[name]
+  if reason.endswith('must have a value other than None.'):
+    return f'--{name} is missing. Expected: {flag.help}'
+  expected = flag.parser.syntactic_help or 'true or false'
+  if choices := getattr(flag.parser, 'enum_values', None):
+    expected = f'one of {", ".join(choices)}'
+  return f'--{name} must be {expected}. Received: --{name}={value}.'
 
 
 def _refuse(message: str) -> NoReturn:

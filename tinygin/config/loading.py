@@ -5,7 +5,10 @@ before the components, which need TensorFlow, are imported. All other faults are
 reported together.
 """
 
+import contextlib
 import json
+import re
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
@@ -146,6 +149,22 @@ class Configuration:
   def place(self, parameter: str) -> statements.Place:
     """Returns where the value of a parameter of the root is set."""
     return self._root.arguments[parameter].setter.place
+
+  @contextlib.contextmanager
+  def located(self) -> Iterator[None]:
+    """Adds to an `InputError` where the parameters in its text are bound."""
+    try:
+      yield
+    except errors.InputError as error:
+      text = str(error)
+      places = [
+        f'\n  {node.name}.{name} is bound at {argument.where}.'
+        for node in self._program.nodes.values()
+        for name, argument in node.arguments.items()
+        if re.search(rf'\b{re.escape(node.name)}\.{name}\b', text)
+      ]
+      error.args = (text + ''.join(places),)
+      raise
 
   def build(self) -> Any:
     """Calls the root component with its bound values.

@@ -86,13 +86,14 @@ def is_clutter(name: str) -> bool:
   )
 
 
-def find(path: str, folders: Sequence[str] = ()) -> str:
+def find(path: str, folders: Sequence[str] = (), kind: str = 'file') -> str:
   """Returns the absolute path of an existing file or folder.
 
   Args:
     path: as the user wrote it; URLs are returned unchanged.
     folders: where the path is searched, in order. By default, these are the
       working directory and that of the project's gin files.
+    kind: what the path leads to, for the message.
 
   Raises:
     MissingError: the path is in none of the folders.
@@ -106,7 +107,7 @@ def find(path: str, folders: Sequence[str] = ()) -> str:
   for candidate in candidates:
     if os.path.exists(candidate):
       return candidate
-  raise _missing(path, candidates)
+  raise _missing(path, candidates, kind)
 
 
 def read_text(path: str | os.PathLike) -> str:
@@ -124,9 +125,9 @@ def read_text(path: str | os.PathLike) -> str:
     ) from error
 
 
-def _missing(path: str, candidates: list[str]) -> MissingError:
+def _missing(path: str, candidates: list[str], kind: str) -> MissingError:
   """Returns the error of a missing path, with a similar name if any."""
-  message = f'No such file: {path}.'
+  message = f'No such {kind}: {path}.'
   for candidate in candidates:
     folder, name = os.path.split(candidate)
     siblings = os.listdir(folder) if os.path.isdir(folder) else []

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from tinygin.config import components
-from tinygin.config import constraints
 from tinygin.config import resolution
 from tinygin.config import statements
 
@@ -60,10 +59,11 @@ def records(program: resolution.Program) -> Iterator[dict[str, Any]]:
   """Yields a JSON object for each parameter that has a value.
 
   Yields:
-    `component`, `parameter`, `mixed` (whether numbers and other values are
-    allowed), `value`, `text` (as in gin) and `source`: the place that set the
-    value, or `default`. Bound parameters also have `bound_at`, `included_at`,
-    `macros` (names of the macros used) and `over` (overridden values).
+    `component`, `parameter`, `numeric` (whether all values but None are numbers
+    or booleans), `value`, `text` (as in gin) and `source`: the place that set
+    the value, or `default`. Bound parameters also have `bound_at`,
+    `included_at`, `macros` (names of the macros used) and `over` (overridden
+    values).
   """
   for node in program.nodes.values():
     supplied = node.supplied
@@ -71,7 +71,7 @@ def records(program: resolution.Program) -> Iterator[dict[str, Any]]:
       record = {
         'component': node.name,
         'parameter': name,
-        'mixed': constraints.is_mixed(parameter.annotation),
+        'numeric': parameter.is_numeric,
       }
       argument = node.arguments.get(name)
       if argument:

@@ -103,7 +103,8 @@ def prepare(dataset: BuildableDataset, may_build: bool) -> str:
   if not may_build:
     raise errors.InputError(
       f'The data set {dataset.directory} does not exist, and --dry writes '
-      'nothing. Run //beam_pipelines:build_dataset first.'
+      'nothing. Build it first, with ./bazelw run '
+      '//beam_pipelines:build_dataset -- and the same gin files and bindings.'
     )
   return dataset.build()
 

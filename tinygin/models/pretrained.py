@@ -128,9 +128,10 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
       ]
       arrays = [np.asarray(root[group][name]) for group, name in names]
   except (OSError, KeyError) as error:
+    # The text of a KeyError has quotes around it.
     raise errors.InputError(
       f'{path} must be an HDF5 file of weights saved by Keras 2. '
-      f'Received: {error}.'
+      f'Received: {error.args[-1]}.'
     ) from None
   paths = _paths([name for _, name in names])
   if repeated := sorted({each for each in paths if paths.count(each) > 1}):

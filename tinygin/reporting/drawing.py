@@ -21,10 +21,10 @@ def plain_text() -> contextlib.AbstractContextManager[None]:
   return style.context(['default', {'text.parse_math': False}])
 
 
-def drawable(names: Sequence[str]) -> list[str]:
-  """Returns class names; 'class N' replaces those that the font cannot draw."""
+def drawable(names: Sequence[str], kind: str = 'class') -> list[str]:
+  """Returns names; 'KIND N' replaces those that the font cannot draw."""
   return [
-    name if _characters().issuperset(map(ord, name)) else f'class {number}'
+    name if _characters().issuperset(map(ord, name)) else f'{kind} {number}'
     for number, name in enumerate(names)
   ]
 

@@ -312,16 +312,12 @@ def _load(
   try:
     _refuse_links(folder)
     saved = json.loads((folder / _STATE).read_text(encoding='utf-8'))
+    if not (isinstance(saved, dict) and {'sha256', 'state'} <= saved.keys()):
+      raise ValueError(f'{_STATE} holds no state with a checksum')
     if saved['sha256'] != _digest(folder, saved['state']):
       raise ValueError('the checksum does not match')
     return safetensors.numpy.load_file(folder / ARRAYS), saved['state']
-  except (
-    KeyError,
-    OSError,
-    TypeError,
-    ValueError,
-    safetensors.SafetensorError,
-  ) as error:
+  except (OSError, ValueError, safetensors.SafetensorError) as error:
     raise DamagedError(
       f'The checkpoint {folder} is damaged ({error}). Its run has checkpoints '
       f'of the steps {steps(directory)}.'

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tinygin.config import errors
 from tinygin.training import checkpoints
@@ -18,6 +19,8 @@ from tinygin.training import prediction
 
 _OPSET = 18
 _CHECKED_IMAGES = 2
+# TensorFlow mistakes a path with one of them for a pattern.
+_PATTERN = frozenset('*?[]\\')
 # The data set's resizing filters by TensorFlow's names.
 _KERNELS = {
   'box': 'box',
@@ -57,15 +60,16 @@ def export(
     The network that was exported.
 
   Raises:
-    InputError: the path has another extension or cannot be written, or the
-      checkpoint cannot be restored.
+    InputError: the path has another extension, no name, or cannot be written;
+      or the checkpoint cannot be restored.
     RunError: the export computes other probabilities than the run.
   """
-  extension = os.path.splitext(path)[1]
-  if extension not in ('', '.keras', '.onnx'):
+  folder, name = os.path.split(path)
+  extension = os.path.splitext(name)[1]
+  if name.startswith('.') or extension not in ('', '.keras', '.onnx'):
     raise errors.InputError(
-      'An export must end in .keras or .onnx, or have no extension for a '
-      f'SavedModel folder. Received: {path}.'
+      'An export must be FILE.keras, FILE.onnx or, for a SavedModel, a folder '
+      f'without an extension. Received: {path}.'
     )
   if extension == '.onnx':
     # ONNX runtimes lack bfloat16 operations. The weights are float32 anyway.
@@ -73,7 +77,6 @@ def export(
   classifier = prediction.Classifier.restore(
     experiment, directory, checkpoint, weights
   )
-  folder = os.path.dirname(path)
   try:
     os.makedirs(folder, exist_ok=True)
     with (
@@ -95,6 +98,12 @@ def export(
     raise errors.InputError(
       f'Cannot write {path}: {errors.reason(error)}.'
     ) from error
+  if not extension and _PATTERN & set(path):
+    logging.warning(
+      'TensorFlow cannot load a SavedModel from this path. Move the folder to '
+      'a path without any of %s.',
+      ' '.join(sorted(_PATTERN)),
+    )
   return classifier
 
 

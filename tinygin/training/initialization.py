@@ -36,12 +36,24 @@ def initialize(
     InputError: the source does not exist, is damaged, or does not fit the
       network; or the head is left out and one of its patterns matches nothing.
   """
-  path = paths.find(source)
-  read = _READERS.get(pathlib.Path(path).suffix, pretrained.read_hdf5)
-  if os.path.isdir(path):
-    read = _read_run
+  try:
+    path = paths.find(source, kind='file or folder')
+    read = _READERS.get(pathlib.Path(path).suffix, pretrained.read_hdf5)
+    if os.path.isdir(path):
+      read = _read_run
+    weights = read(path)
+  except errors.InputError as error:
+    raise errors.InputError(
+      "train.init_from must be a run's directory, the .safetensors file of a "
+      'checkpoint, an exported .keras file, or an HDF5 file of weights saved '
+      f'by Keras 2. Received: {source}. {error}'
+    ) from error
   pretrained.initialize(
-    model, read(path), path, head=head, include_head=include_head
+    model,
+    weights,
+    f'train.init_from, {path},',
+    head=head,
+    include_head=include_head,
   )
 
 

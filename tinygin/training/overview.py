@@ -100,15 +100,14 @@ def _hyperparameters(provenance: dict) -> dict[str, bool | int | float | str]:
   parameters that are numbers in some runs and texts in others.
   """
   return {
-    name: each['value']
-    if isinstance(each['value'], bool | int | float) and not each['mixed']
-    else each['text']
+    name: each['value'] if each['numeric'] else each['text']
     for each in provenance['starts'][-1]['parameters']
     if (name := f'{each["component"]}.{each["parameter"]}')
     not in _NO_HYPERPARAMETERS
     and each['source'] != 'default'
-    # Other runs may have numbers.
-    and each['value'] is not None
+    # Numeric parameters can also be None, or a reference where a library has
+    # no annotation.
+    and (not each['numeric'] or isinstance(each['value'], bool | int | float))
   }
 
 

@@ -145,6 +145,15 @@ def _made(pattern: str, start: datetime.datetime) -> tuple[pathlib.Path, bool]:
         return path, False
 
 
+def find(run: str) -> pathlib.Path:
+  """Returns the directory of a run that a user names.
+
+  Raises:
+    InputError: there is no such directory.
+  """
+  return pathlib.Path(paths.find(run, kind='run'))
+
+
 def check_is_run(directory: pathlib.Path, kind: str = 'run') -> None:
   """Checks that a directory belongs to a run or a sweep.
 

@@ -6,7 +6,6 @@ from typing import Any
 from absl import flags
 
 from tinygin.config import native_output
-from tinygin.config import paths
 from tinygin.training import run_directory
 
 RUN_DIR = flags.DEFINE_string('run_dir', None, "A run's directory.")
@@ -28,6 +27,6 @@ def load() -> tuple[Any, pathlib.Path]:
   Raises:
     InputError: as `run_directory.load`.
   """
-  directory = pathlib.Path(paths.find(RUN_DIR.value))
+  directory = run_directory.find(RUN_DIR.value)
   with native_output.hidden():
     return run_directory.load(directory).build(), directory

@@ -108,7 +108,9 @@ def train(
     if is_new and directory:
       overview.write_start(log, directory, experiment, learner.model, training)
     iterator = run.batches(training)
-    if not run.ended():
+    if run.ended():
+      run.print_end()
+    else:
       if directory:  # If there is a result, the run was extended.
         (directory / run_directory.RESULT).unlink(missing_ok=True)
       learner.trace(iterator)
@@ -161,6 +163,16 @@ class _Run:
       f'of {timeline.batch_size} on {replicas} '
       f'{"replica" if replicas == 1 else "replicas"}{start}'
     )
+
+  def print_end(self) -> None:
+    """Says that the run had ended before, and how to train more."""
+    if not self._ended_early():  # `finish` will say so.
+      self.progress.note(
+        f'This run is complete: all {self.timeline.total_steps:,} steps are '
+        'done. To train longer, add '
+        f'--resume={shlex.quote(str(self.directory))} --allow_changes and a '
+        'greater train.epochs. To train again, choose another train.run_dir.'
+      )
 
   def batches(self, split: source.Split) -> Iterator:
     """Returns the training batches from the present step on."""

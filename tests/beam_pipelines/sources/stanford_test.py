@@ -209,7 +209,10 @@ class StanfordTest(parameterized.TestCase):
     self.assertEqual(expected.identity(), before)
     self.assertLen(expected.index('unused').splits['train'], 36)
     table = folder / BOXES
-    for old, new in (('0.JPEG', '0.jfif'), ('1.JPEG', '1')):
+    (folder / f'train/{ID}/images/notes.txt').write_text('These are dogs.')
+    for old, new in (
+      ('0.JPEG', '0.jfif'), ('1.JPEG', '1'), ('2.JPEG', '2.txt'),
+    ):  # fmt: skip
       image = folder / f'train/{ID}/images/{ID}_{old}'
       image.rename(str(image).replace(old, new))
       table.write_text(table.read_text().replace(old, new))
