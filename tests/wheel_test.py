@@ -153,10 +153,8 @@ class InstalledTest(InstalledCase):
   def test_lists_its_programs(self):
     done = self.run_tinygin()
     self.assertEqual((done.returncode, done.stderr), (0, ''))
-    self.assertIn(
-      '\n  train        Trains what gin files declare.\n', done.stdout
-    )
-    self.assertIn('\n  verify       Reads a built data set', done.stdout)
+    self.assertRegex(done.stdout, r'\n  train +Trains what gin files declare\.')
+    self.assertRegex(done.stdout, r'\n  verify +Reads a built data set')
     self.assertEqual(self.run_tinygin('--help').stdout, done.stdout)
 
   @parameterized.parameters(
@@ -206,6 +204,10 @@ class InstalledTest(InstalledCase):
     )
     self.assertEqual(done.returncode, 0, done.stderr)
     (run,) = self.folder.glob('runs/quickstart-*')
+    self.assertIn(
+      f'TensorBoard    tinygin tensorboard --logdir={run.parent}\n',
+      done.stdout,
+    )
     self.assertTrue((self.folder / 'data/tiny_imagenet/quickstart').is_dir())
     (start,) = json.loads((run / 'provenance.json').read_text())['starts']
     self.assertIsNone(start['git'])
