@@ -269,7 +269,7 @@ def _stoppable() -> Iterator[None]:
     if not received:
       raise
     raise errors.StoppedError(
-      received[0], 'finished files are kept: start again to go on.'
+      received[0], 'finished files are kept. Start again to continue.'
     ) from error
   finally:
     for number, handler in before.items():

@@ -370,8 +370,8 @@ class WrongInputTest(absltest.TestCase):
     folder = f'{self.directory}/stopped/tiny_imagenet/quickstart'
     self.assertEqual(
       stopped.stderr,
-      f'Building {folder}/1.0.0\nStopped by SIGTERM; finished files are kept: '
-      'start again to go on.\n',
+      f'Building {folder}/1.0.0\nStopped by SIGTERM; finished files are kept. '
+      'Start again to continue.\n',
     )
     self.assertFalse((self.directory / 'run').exists())
 

@@ -11,13 +11,11 @@ test/cat/IMG_7.jpg                 if there is a test split
 """
 
 import dataclasses
-import io
 import os
 from typing import Annotated
 
 import gin
 from annotated_types import Interval
-from PIL import Image
 
 from beam_pipelines import archives
 from beam_pipelines import fingerprint
@@ -27,7 +25,6 @@ from tinygin.config import errors
 from tinygin.config import files
 from tinygin.config import paths
 
-_TABLES = ('.csv', '.json', '.tsv', '.txt', '.xml')
 _VALIDATION = ('val', 'valid', 'validation')
 # The images of each class, by their paths in the folder of the classes.
 _Classes = dict[str, dict[str, archives.Member]]
@@ -169,7 +166,7 @@ def _read(
     if '/' not in key:
       if _is_image(member):
         faults.append(f'{name} lies outside the class folders')
-    elif not key.lower().endswith(_TABLES) or _is_image(member):
+    elif indexing.is_image(member):
       found.setdefault(key.partition('/')[0], {})[key] = member
   empty = sorted(name for name, images in found.items() if not images)
   faults += [f'{folder}{name} has no images' for name in empty]
@@ -179,10 +176,9 @@ def _read(
 def _is_image(member: archives.Member) -> bool:
   """Whether a file begins like an image: not a README or a table."""
   try:
-    Image.open(io.BytesIO(archives.read(member)), formats=resize.FORMATS)
-  except (archives.CorruptMemberError, OSError, SyntaxError, ValueError):
+    return resize.is_image(archives.read(member))
+  except (archives.CorruptMemberError, OSError):
     return False
-  return True
 
 
 def _folders_in(path: str) -> list[str]:

@@ -311,7 +311,7 @@ class RunnersTest(parameterized.TestCase):
         self.assertEqual(
           build.stderr,
           f'Building {folder}/1.0.0\nStopped by {name}; finished files are '
-          'kept: start again to go on.\n',
+          'kept. Start again to continue.\n',
         )
         # All that is left is hidden, and whole.
         (work,) = folder.iterdir()
