@@ -219,7 +219,8 @@ def _archive_members(file: files.File) -> list[Member]:
       e.filename,
       file.path,
       e.header_offset,
-      ends[e.header_offset] - e.header_offset,
+      # Negative in a damaged archive, whose member is then unusable.
+      max(ends[e.header_offset] - e.header_offset, 0),
       e.file_size,
       e.compress_type,
       e.CRC,

@@ -290,6 +290,9 @@ class WholeRunTest(absltest.TestCase):
     done = _run(self.directory, 'tinygin.train', '--resume=first', '--check')
     self.assertEqual(done.returncode, 2)
     self.assertIn('--resume and --check cannot be combined.', done.stderr)
+    done = _run(self.directory, 'tinygin.train', '--check', '--overfit=8')
+    self.assertEqual(done.returncode, 2)
+    self.assertIn('--check and --overfit cannot be combined.', done.stderr)
 
   def test_a_dry_run_that_is_stopped_keeps_nothing(self):
     before = sorted(self.directory.iterdir())

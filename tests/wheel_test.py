@@ -231,6 +231,12 @@ class InstalledTest(InstalledCase):
       'dask is not installed. Install tinygin with the extra that contains it: '
       'tinygin[dask].',
     ),
+    (
+      'pygls',
+      ['language-server'],
+      'pygls is not installed. Install tinygin with the extra that contains '
+      'it: tinygin[editor].',
+    ),
   )
   def test_a_missing_extra_is_named(self, package, arguments, message):
     self.assert_fails(self.run_tinygin(*arguments, without=package), message)

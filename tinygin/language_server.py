@@ -10,7 +10,6 @@ import sys
 from absl import flags
 
 from tinygin.config import entry_point
-from tinygin.editing import server
 
 _SEARCH_PATH = flags.DEFINE_multi_string(
   'gin_search_path',
@@ -23,6 +22,8 @@ _SEARCH_PATH = flags.DEFINE_multi_string(
 def main(argv: list[str]) -> None:
   """Serves until the editor ends."""
   del argv
+  from tinygin.editing import server  # Needs the extra `editor`.
+
   served = server.make('1', _SEARCH_PATH.value)
   # What is printed by mistake must not get between the messages.
   output, sys.stdout = sys.stdout.buffer, sys.stderr

@@ -64,9 +64,14 @@ def main(argv: list[str]) -> int:
   """Trains, prints a summary and returns the exit status."""
   del argv
   resumed = _resumed()
-  for name in ('dry', 'check', 'overfit'):
-    if resumed and flags.FLAGS[name].value:
-      raise errors.InputError(f'--resume and --{name} cannot be combined.')
+  modes = [
+    *(['resume'] if resumed else []),
+    *(n for n in ('dry', 'check', 'overfit') if flags.FLAGS[n].value),
+  ]
+  if len(modes) > 1:
+    raise errors.InputError(
+      f'--{modes[0]} and --{modes[1]} cannot be combined.'
+    )
   if resumed and not flags.FLAGS.gin_file:
     flags.FLAGS.gin_file = [f'{resumed}/{run_directory.CONFIG}']
     given = flags.FLAGS.gin_bindings

@@ -94,9 +94,10 @@ class Folder:
         f'{path} must contain a folder of images for each class. Received: '
         f'{indexing.shorten(faults)}.'
       )
+    labels = {name: label for label, name in enumerate(names)}
     splits = {
       split: [
-        indexing.Example(key, names.index(name), indexing.NO_BOX, member)
+        indexing.Example(key, labels[name], indexing.NO_BOX, member)
         for name, images in classes.items()
         for key, member in images.items()
       ]

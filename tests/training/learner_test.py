@@ -324,6 +324,16 @@ class LearnerTest(parameterized.TestCase):
         grouped[path][0], expected, rtol=1e-4, atol=1e-6, err_msg=path
       )
 
+  def test_a_decay_factor_needs_a_decay(self):
+    with self.assertRaisesRegex(
+      errors.InputError, 'weight_decay_factor = 0.5, but SGD has no'
+    ):
+      _build(
+        optimizer=keras.optimizers.SGD,
+        model=functools.partial(_linear, _normalization),
+        parameter_groups={'*/kernel': {'weight_decay_factor': 0.5}},
+      )
+
   @parameterized.parameters(1, 2)
   def test_frozen_layers_change_nothing(self, replicas):
     options = {

@@ -54,6 +54,10 @@ class CheckTest(absltest.TestCase):
       self.check()
     self.assertEqual(sum(steps), 5)
 
+  def test_loads_the_initial_weights(self):
+    with self.assertRaisesRegex(errors.InputError, 'nowhere'):
+      self.check(init_from='nowhere')
+
   def test_refuses_checkpoints_that_do_not_fit(self):
     full = types.SimpleNamespace(free=100)
     with (
@@ -93,6 +97,10 @@ class OverfitTest(absltest.TestCase):
     text, learns = self.overfit(learning_rate=schedules.Constant(rate=1e-9))
     self.assertFalse(learns, text)
     self.assertIn('\nThe loss does not go to zero. ', text)
+
+  def test_loads_the_initial_weights(self):
+    with self.assertRaisesRegex(errors.InputError, 'nowhere'):
+      self.overfit(init_from='nowhere')
 
   def test_more_images_than_there_are(self):
     text, _ = self.overfit(count=1000)

@@ -87,7 +87,10 @@ class Catalogue:
     )
 
   def _record(self, modules: Sequence[str]) -> None:
-    command = [sys.executable, '-m', recording.__name__, str(self.folder)]
+    command = [
+      *(sys.executable, '-P', '-m', recording.__name__),
+      str(self.folder),
+    ]
     result = subprocess.run(
       [*command, *modules],
       cwd=paths.working_directory(),

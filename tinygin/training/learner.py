@@ -316,9 +316,16 @@ def _build_optimizer(
   factor = factors.get('learning_rate_factor', 1.0)
   optimizer = experiment.optimizer(learning_rate=schedules.Scaled(rate, factor))
   _check_optimizer(optimizer)
+  decay_factor = factors.get('weight_decay_factor', 1.0)
   if optimizer.weight_decay is not None:
-    optimizer.weight_decay *= factors.get('weight_decay_factor', 1.0)
-  # Biases and the scales of normalisation do not decay.
+    optimizer.weight_decay *= decay_factor
+  elif decay_factor != 1:
+    raise errors.InputError(
+      f'train.parameter_groups has weight_decay_factor = {decay_factor}, but '
+      f'{type(optimizer).__name__} has no weight decay. Bind its '
+      'weight_decay, or remove the factor.'
+    )
+  # Biases and the scales of normalization do not decay.
   vectors = [weight for weight in weights if len(weight.shape) < 2]
   optimizer.exclude_from_weight_decay(var_list=vectors)
   optimizer.build(weights)

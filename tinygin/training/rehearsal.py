@@ -51,6 +51,8 @@ def check(experiment: experiments.Experiment) -> str:
     training.size, experiment.batch_size, experiment.epochs
   )
   learner = learners.Learner(experiment, timeline, len(training.class_names))
+  if experiment.init_from is not None:
+    learner.initialize()
   disk = _check_disk(experiment, learner)
   iterator = _batches(experiment, training)
   learner.trace(iterator)
@@ -99,6 +101,8 @@ def overfit(experiment: experiments.Experiment, count: int) -> tuple[str, bool]:
   few = _read(experiment)[0].first(count)
   timeline = _compressed(experiment, few.size)
   learner = learners.Learner(experiment, timeline, len(few.class_names))
+  if experiment.init_from is not None:
+    learner.initialize()
   evaluate = evaluation.Evaluation(experiment, learner.model, few)
   iterator = _batches(experiment, few)
   for step in range(_SHOWN_STEPS, _OVERFIT_STEPS + 1, _SHOWN_STEPS):

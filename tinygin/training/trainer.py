@@ -109,7 +109,8 @@ def train(
       overview.write_start(log, directory, experiment, learner.model, training)
     iterator = run.batches(training)
     if run.ended():
-      run.print_end()
+      if state.is_evaluated:
+        run.print_end()
     else:
       if directory:  # If there is a result, the run was extended.
         (directory / run_directory.RESULT).unlink(missing_ok=True)
