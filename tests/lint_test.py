@@ -82,6 +82,15 @@ class LintTest(config_case.ConfigCase):
     with open(path, encoding='utf-8') as file:
       self.assertEqual(file.read(), _TEXT)
 
+  def test_records_of_runs_are_not_fixed(self):
+    self.write('x.gin', _FIXED)
+    path = self.write('runs/a/config.gin', _TEXT)
+    self.write('runs/a/provenance.json', '{}')
+    status, output, _ = self.run_program('--fix')
+    self.assertEqual((status, output), (0, ''))
+    with open(path, encoding='utf-8') as file:
+      self.assertEqual(file.read(), _TEXT)
+
   def test_no_findings(self):
     self.write('x.gin', _FIXED)
     self.assertEqual(self.run_program(), (0, '', ''))

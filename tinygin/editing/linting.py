@@ -43,9 +43,19 @@ _SIMILARITY = 0.8
 _CERTAIN = 0.65
 
 
+# Files that runs, sweeps and virtual environments have.
+_RECORDS = {'provenance.json', 'study.db', 'pyvenv.cfg'}
+
+
 def gin_files(folder: str) -> Iterator[str]:
-  """Yields the paths of the gin files in a folder and its folders, sorted."""
+  """Yields the paths of the gin files in a folder and its folders, sorted.
+
+  The records of runs and of sweeps are left out, and virtual environments.
+  """
   for place, folders, names in os.walk(folder):
+    if place != folder and not _RECORDS.isdisjoint(names):
+      folders.clear()
+      continue
     folders[:] = sorted(each for each in folders if each[0] != '.')
     for name in sorted(names):
       if name.endswith('.gin'):
