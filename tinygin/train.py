@@ -22,7 +22,7 @@ from tinygin.config import native_output
 from tinygin.config import paths
 from tinygin.training import run_directory
 
-_DRY = flags.DEFINE_bool('dry', False, 'Train, but write nothing.')
+_DRY = flags.DEFINE_bool('dry', False, 'Train, but write no run directory.')
 _SUMMARY = flags.DEFINE_bool('summary', False, "Print the network's layers.")
 _CHECK = flags.DEFINE_bool(
   'check', False, 'Take five steps, and print what the run needs.'

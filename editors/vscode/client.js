@@ -13,7 +13,8 @@ exports.activate = async (context) => {
     'tinygin',
     {command, args, options: {cwd: folder?.uri.fsPath}},
     {
-      documentSelector: [{language: 'gin'}],
+      // Other schemes show old versions, for example in comparisons.
+      documentSelector: [{scheme: 'file', language: 'gin'}],
       synchronize: {fileEvents: watcher},
     },
   );

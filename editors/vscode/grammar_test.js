@@ -1,4 +1,4 @@
-// Tests the grammar with VS Code's own engine: npm ci && npm test
+// Tests the grammar with VS Code's own engine: npm install && npm test
 const assert = require('node:assert');
 const fs = require('node:fs');
 const path = require('node:path');

@@ -2,6 +2,7 @@
 
 import os
 import random
+import stat
 import subprocess
 import sys
 from unittest import mock
@@ -56,6 +57,12 @@ class CatalogueTest(config_case.ConfigCase):
     registry = self.registry('import my_lab.heads', known)
     self.assertEmpty(registry.faults)
     return registry.find('head').parameters
+
+  def test_private_records_without_a_cache_folder(self):
+    with mock.patch.dict(os.environ, {'XDG_CACHE_HOME': __file__}):
+      known = self.learn('annotated_types')
+    self.assertEqual(stat.S_IMODE(os.stat(known.folder).st_mode), 0o700)
+    self.assertIn('annotated_types', known.modules)
 
   def assert_not_recorded(self):
     return mock.patch.object(subprocess, 'run', side_effect=AssertionError)

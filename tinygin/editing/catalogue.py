@@ -6,6 +6,8 @@ have the same versions, and while the sources of the module, and of the modules
 that it imports and that belong to no library, are the same.
 """
 
+import atexit
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -14,6 +16,7 @@ import io
 import os
 import pathlib
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -120,16 +123,22 @@ class Catalogue:
 
 
 def _cache_folder() -> pathlib.Path:
-  """Returns where records are kept: one folder for each environment."""
+  """Returns where records are kept: one folder for each environment.
+
+  Without a writable cache folder, they are kept as long as the process runs.
+  """
   cache = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
   place = '\n'.join([sys.prefix, paths.project_root(), *sorted(sys.path)])
   name = hashlib.sha256(place.encode()).hexdigest()[:16]
   folder = pathlib.Path(cache, 'tinygin', name)
-  try:
+  with contextlib.suppress(OSError):
     folder.mkdir(parents=True, exist_ok=True)
-  except OSError:
-    return pathlib.Path(tempfile.gettempdir(), f'tinygin-{os.getuid()}', name)
-  return folder
+  if os.access(folder, os.W_OK):
+    return folder
+  # Private, because reading a record that another user wrote can run code.
+  private = tempfile.mkdtemp(prefix='tinygin-')
+  atexit.register(shutil.rmtree, private, ignore_errors=True)
+  return pathlib.Path(private)
 
 
 class Module:

@@ -3,7 +3,7 @@
   ./bazelw run //tools/clusters:fetch -- [engines | buckets]
 
 The engines take 800 MB. For buckets, the clients and servers that imitate
-object stores take 350 MB. They are kept in the folder $TINYGIN_CLUSTERS, by
+object stores take 260 MB. They are kept in the folder $TINYGIN_CLUSTERS, by
 default tinygin/clusters in the user's cache folder. Exit status 1: one of them
 could not be downloaded.
 
